@@ -1,0 +1,50 @@
+# Every target makes .venv by itself, once, from pip alone. PYTHON=python3.12 picks the interpreter.
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+MAKESPAN_PROVE_SCALE ?= 1.0
+export MAKESPAN_PROVE_SCALE
+
+BIN := .venv/bin
+MYPY_PATHS := src examples bench tests/architecture tests/docs
+
+# $(call timed,name,command): run the command, print how long it took, keep its exit status.
+timed = @start=$$(date +%s); status=0; $(2) || status=$$?; echo "$(1): $$(($$(date +%s) - start)) s"; exit $$status
+
+.PHONY: run test check prove bench clean
+
+run: .venv/.run-ready
+	$(call timed,model download and check,$(BIN)/makespan models pull)
+	$(call timed,run,$(BIN)/python -m examples.incident $(ARGS))
+
+test: .venv/.dev-ready
+	$(call timed,test,$(BIN)/python -m pytest -m "not prove and not embedded" $(ARGS))
+
+check: .venv/.dev-ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict $(MYPY_PATHS)
+	$(BIN)/basedpyright --warnings examples
+	$(BIN)/python -m pytest -q tests/architecture
+
+prove: .venv/.dev-ready
+	$(call timed,model download and check,$(BIN)/makespan models pull)
+	$(call timed,prove,$(BIN)/python -m pytest -m "prove or embedded" $(ARGS))
+
+bench: .venv/.dev-ready
+	$(call timed,bench,$(BIN)/python -m bench $(ARGS))
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What runs needs no development tools; what develops can run too.
+.venv/.run-ready: pyproject.toml .ci/make_venv.py
+	@$(if $(PYTHON),,echo "makespan needs Python 3.11 or later; set PYTHON=/path/to/python" >&2; exit 1;) \
+	$(PYTHON) .ci/make_venv.py local
+	@touch $@
+
+.venv/.dev-ready: pyproject.toml .ci/make_venv.py
+	@$(if $(PYTHON),,echo "makespan needs Python 3.11 or later; set PYTHON=/path/to/python" >&2; exit 1;) \
+	$(PYTHON) .ci/make_venv.py local,plan,dev
+	@touch .venv/.run-ready $@

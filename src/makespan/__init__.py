@@ -1,0 +1,101 @@
+"""makespan: compiles, schedules and runs AI workflows. Open me first.
+
+    your functions ─▶ authoring ─▶ graph ─▶ machine ──commands──▶ runtime ─▶ models, threads, processes
+                                              ▲  │                   │
+                                              │  └─facts─▶ journal   │       facts are durable before they have effect
+                                              └────observations──────┘
+
+Map: `graph` says what to do, `machine` decides what happens next (both pure), `authoring` is what you write, `runtime`
+obeys, `journal` remembers, `models` answer, `traces` explain, `app.Engine` wires them. The names below are the API.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from makespan.app import Engine as Engine
+    from makespan.app import Run as Run
+    from makespan.app import plan as plan
+    from makespan.app import resume as resume
+    from makespan.app import run as run
+    from makespan.app import start as start
+    from makespan.authoring.combine import cancel as cancel
+    from makespan.authoring.combine import fallback as fallback
+    from makespan.authoring.combine import first as first
+    from makespan.authoring.combine import gather as gather
+    from makespan.authoring.combine import map as map
+    from makespan.authoring.combine import outcome as outcome
+    from makespan.authoring.combine import scope as scope
+    from makespan.authoring.combine import sleep as sleep
+    from makespan.authoring.combine import when as when
+    from makespan.authoring.context import Context as Context
+    from makespan.authoring.context import context as context
+    from makespan.authoring.prompt import chat as chat
+    from makespan.authoring.prompt import prompt as prompt
+    from makespan.authoring.ref import Ref as Ref
+    from makespan.authoring.task import Task as Task
+    from makespan.authoring.task import task as task
+    from makespan.authoring.workflow import Workflow as Workflow
+    from makespan.authoring.workflow import workflow as workflow
+    from makespan.codec import Outcome as Outcome
+    from makespan.errors import Fatal as Fatal
+    from makespan.errors import GraphError as GraphError
+    from makespan.errors import LimitError as LimitError
+    from makespan.errors import Retry as Retry
+    from makespan.errors import TaskError as TaskError
+    from makespan.graph.edit import Edit as Edit
+    from makespan.graph.graph import Graph as Graph
+    from makespan.ports import Message as Message
+    from makespan.result import Result as Result
+
+_HOME = {
+    "Engine": "app",
+    "Run": "app",
+    "plan": "app",
+    "resume": "app",
+    "run": "app",
+    "start": "app",
+    "cancel": "authoring.combine",
+    "fallback": "authoring.combine",
+    "first": "authoring.combine",
+    "gather": "authoring.combine",
+    "map": "authoring.combine",
+    "outcome": "authoring.combine",
+    "scope": "authoring.combine",
+    "sleep": "authoring.combine",
+    "when": "authoring.combine",
+    "Context": "authoring.context",
+    "context": "authoring.context",
+    "chat": "authoring.prompt",
+    "prompt": "authoring.prompt",
+    "Ref": "authoring.ref",
+    "Task": "authoring.task",
+    "task": "authoring.task",
+    "Workflow": "authoring.workflow",
+    "workflow": "authoring.workflow",
+    "Outcome": "codec",
+    "Fatal": "errors",
+    "GraphError": "errors",
+    "LimitError": "errors",
+    "Retry": "errors",
+    "TaskError": "errors",
+    "Edit": "graph.edit",
+    "Graph": "graph.graph",
+    "Message": "ports",
+    "Result": "result",
+}
+
+__all__ = list(_HOME)  # noqa: PLE0604 - names only
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use, so that `import makespan` costs next to nothing."""
+    import importlib
+
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'makespan' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"makespan.{home}"), name)
+    globals()[name] = value
+    return value

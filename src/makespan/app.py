@@ -1,0 +1,605 @@
+"""`Engine`: the only place that wires concrete parts together: store, world, machine, bodies, models, broker.
+
+    async with Engine() as engine:
+        result = await engine.start(incident("payments"), budget_usd=0.10)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack
+
+import msgspec
+
+from makespan.authoring.bodies import LiveBodies
+from makespan.authoring.code import FunctionCode
+from makespan.authoring.place import Registry
+from makespan.authoring.prompt import Prompt, PromptCode, Structured
+from makespan.authoring.ref import Ref
+from makespan.authoring.task import Task
+from makespan.authoring.trace import Traced, registry_of, trace
+from makespan.errors import JournalError, LeaseLost, UsageError
+from makespan.graph.check import check
+from makespan.graph.edit import Edit
+from makespan.graph.graph import Graph
+from makespan.machine.broker import Broker, Held, Rate
+from makespan.machine.facts import Limits, RunStarted, decode_facts
+from makespan.machine.machine import Machine, Turn
+from makespan.machine.observations import CancelAsked, Decided, EditAsked, Granted, Interrupted, Observation
+from makespan.machine.opening import opening
+from makespan.machine.state import State
+from makespan.models import structured, template
+from makespan.models.prices import Price
+from makespan.ports import Journal, Lease, LedgerChange, Model, RunRow, TaskCode
+from makespan.result import Result
+from makespan.runtime.attempts import Attempts, Interceptor
+from makespan.runtime.committer import Committer
+from makespan.runtime.drive import Clock, Driver, Watcher
+from makespan.runtime.targets import load_target
+from makespan.runtime.world import RealWorld
+from makespan.services import EngineServices, RunPricing
+from makespan.traces.summary import summarise
+from makespan.values import TaskId, nano_usd, nanos
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+DEFAULT_STORE = ".makespan"
+STORE_FILE = "makespan.db"
+LEASE_NS = 10_000_000_000
+RENEW_NS = 3_000_000_000
+LOOK_NS = 50_000_000
+"""How often the store is looked at for what other processes ask (3 µs a look)."""
+
+_STRUCTURED = Structured(structured.schema_of, structured.read, structured.reask, structured.REASKABLE, template.render)
+
+
+class RunOptions(TypedDict, total=False):
+    """The options of one run."""
+
+    budget_usd: float
+    deadline_s: float
+    id: str
+    sync: Literal["normal", "full"]
+    seed: int
+    limits: Limits
+    target: str
+
+
+class ResumeOptions(TypedDict, total=False):
+    """The options of going on with a run."""
+
+    budget_usd: float
+    deadline_s: float
+    on_change: Literal["stop", "allow", "rerun"]
+
+
+class Engine:
+    """Runs workflows in this process, on the running asyncio loop. Use it as `async with`.
+
+    Args:
+        store: a folder or file for SQLite (`.makespan`, `sqlite:///path/to.db`), or `"memory"`.
+        models: what model names stand for: Models, or built-in names.
+        prices: nano-USD per token by model name, over the packaged list.
+        pools: slots by name, for `needs=`. rates: `Rate`s by name, likewise.
+        interceptors: `async def (call, next)` around every attempt, outermost first.
+    """
+
+    def __init__(
+        self,
+        store: str | os.PathLike[str] = DEFAULT_STORE,
+        *,
+        models: Mapping[str, Model | str] | None = None,
+        prices: Mapping[str, Price] | None = None,
+        allow_unknown_prices: bool = False,
+        pools: Mapping[str, int] | None = None,
+        rates: Mapping[str, Rate] | None = None,
+        interceptors: Sequence[Interceptor] = (),
+        limits: Limits | None = None,
+        worker_processes: int = 2,
+        world: Any = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self.store = os.fspath(store)
+        self._given_world, self._given_journal = world, journal
+        self._limits = limits or Limits()
+        self._worker_processes = worker_processes
+        self.services = EngineServices(models or {}, prices or {}, allow_unknown_prices=allow_unknown_prices)
+        self.broker = Broker(dict(pools or {}), dict(rates or {}))
+        self._interceptors = tuple(interceptors)
+        self._runs: dict[str, Run[Any]] = {}
+        self._workers: Any = None
+        self._is_open = False
+
+    # ------------------------------------------------------------ life
+
+    async def __aenter__(self) -> Self:
+        self._open()
+        return self
+
+    def _open(self) -> None:
+        self.world = self._given_world or RealWorld()
+        self.journal: Journal = self._given_journal or open_journal(self.store)
+        self.committer = Committer(self.journal, self.world)
+        self._is_open = True
+        self._look_timer = self.world.call_at(self.world.monotonic_ns() + LOOK_NS, self._look)
+        self._renew_timer = self.world.call_at(self.world.monotonic_ns() + RENEW_NS, self._renew)
+        self._grant_timer: Any = None
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Interrupt what runs (it can be resumed), give leases back, close store, models and workers."""
+        if not self._is_open:
+            return
+        for run in list(self._runs.values()):
+            if not run._done.done():
+                run.interrupt("the engine was closed")
+                await asyncio.wait([run._done])
+        self._is_open = False
+        self._look_timer.cancel()
+        self._renew_timer.cancel()
+        if self._grant_timer is not None:
+            self._grant_timer.cancel()
+        if self._workers is not None:
+            await self._workers.close()
+        await self.services.close()
+        if self._given_journal is None:
+            self.journal.close()
+        if self._given_world is None:
+            self.world.close()
+
+    # ------------------------------------------------------------ runs
+
+    def start(self, call: Ref[T], /, **options: Unpack[RunOptions]) -> Run[T]:
+        """Start a run. With an `id=` that exists, returns that run's handle instead.
+
+        Raises:
+            GraphError: the workflow cannot be traced. UsageError: not a call, or the engine is closed.
+        """
+        self._must_be_open()
+        traced = trace_call(call)
+        run_id = options.get("id") or self._new_id()
+        if run_id in self._runs:
+            return self._runs[run_id]
+        world, now = self.world, self.world.wall_ns()
+        target = options.get("target") or traced.target
+        lease = self.journal.create(run_id, traced.workflow, target, world.owner(), now, LEASE_NS)
+        if lease is None:
+            return self.get(run_id)
+        budget, deadline = options.get("budget_usd"), options.get("deadline_s")
+        header = RunStarted(
+            run_id,
+            traced.workflow,
+            traced.root,
+            traced.inputs,
+            now,
+            options.get("seed", int.from_bytes(world.random_bytes(4), "big")),
+            options.get("limits", self._limits),
+            None if budget is None else nano_usd(budget),
+            None if deadline is None else nanos(deadline),
+            options.get("sync") == "full",
+            target,
+        )
+        facts, blobs = opening(header, traced.nodes, traced.scopes)
+        run: Run[T] = Run(self, lease, State(self._loader(dict(blobs))), traced.registry, traced.returns)
+
+        def first() -> Turn:
+            turn = run.machine.begin(facts)
+            turn.blobs.extend(blobs)
+            return turn
+
+        self._launch(run, header, first)
+        return run
+
+    def resume(self, run_id: str, /, workflow: Task[..., Any] | None = None, **options: Unpack[ResumeOptions]) -> Run[Any]:
+        """Go on with a run that is not final: nothing that finished runs again.
+
+        Args:
+            workflow: its code; found by the recorded target unless given.
+        Raises:
+            UsageError: no such run, or its code cannot be found. LeaseLost: another live process owns it.
+        """
+        self._must_be_open()
+        if run_id in self._runs and not self._runs[run_id]._done.done():
+            return self._runs[run_id]
+        row, state = self._folded(run_id)
+        if state.status in ("succeeded", "failed", "cancelled"):
+            return self.get(run_id)
+        assert state.started is not None
+        code = workflow if workflow is not None else self._find_code(state.started.target)
+        lease = self.journal.acquire(
+            run_id, self.world.owner(), self.world.wall_ns(), LEASE_NS, may_replace=lambda row: self._may_replace(row)
+        )
+        row, state = self._folded(run_id)
+        run: Run[Any] = Run(self, lease, state, registry_of(code), code.returns)
+        budget, deadline = options.get("budget_usd"), options.get("deadline_s")
+        assert state.started is not None
+
+        def first() -> Turn:
+            return run.machine.resume(
+                run.driver.clock(),
+                budget=None if budget is None else nano_usd(budget),
+                deadline_ns=None if deadline is None else nanos(deadline),
+                on_change=options.get("on_change", "stop"),
+            )
+
+        self._launch(run, state.started, first)
+        return run
+
+    def get(self, run_id: str, /) -> Run[Any]:
+        """The handle of a run: live if this engine runs it, otherwise as the store has it."""
+        self._must_be_open()
+        if run_id in self._runs:
+            return self._runs[run_id]
+        row, state = self._folded(run_id)
+        target = state.started.target if state.started else ""
+        try:
+            returns = self._find_code(target).returns
+        except Exception:
+            returns = Any  # the code is not at hand: the output is shown as plain data
+        run: Run[Any] = Run(self, Lease(run_id, row.number, row.epoch), state, Registry(), returns)
+        run._done.set_result(None)
+        return run
+
+    def ask(self, run_id: str, kind: str, body: Any = None, *, request_id: str | None = None) -> bool:
+        """Append a request to the inbox of the run's owner; False when the id was seen before."""
+        return self.journal.ask(run_id, kind, msgspec.json.encode(body), request_id or self._new_id(), self.world.wall_ns())
+
+    # ------------------------------------------------------------ wiring
+
+    def _launch(self, run: Run[Any], header: RunStarted, first: Callable[[], Turn]) -> None:
+        self._runs[run.id] = run
+        bodies = LiveBodies(run.registry, run.id, header.seed, header.started_wall_ns)
+        gate = RunGate(self, run.id)
+        pricing = RunPricing(run.code_of, self.services)
+        run.machine = Machine(run.state, bodies=bodies, pricing=pricing, gate=gate)
+        run.bodies, run.gate = bodies, gate
+        clock = Clock(self.world, header.started_wall_ns, run.state.at)
+        run.driver = Driver(
+            run.machine,
+            run.lease,
+            self.world,
+            self.committer,
+            clock,
+            summary=lambda state: msgspec.json.encode(summarise(state)),
+            on_end=lambda error: self._ended(run, error),
+            ledger=gate.take_changes,
+        )
+        run.driver.watchers.extend(run.watchers)
+        run.driver.attempts = Attempts(
+            self.world,
+            run.code_of,
+            run.driver.post,
+            clock,
+            run_id=run.id,
+            seed=header.seed,
+            services=self.services,
+            workers=self._worker_pool,
+            interceptors=self._interceptors,
+        )
+        deadline = run.state.scopes[0].deadline_ns if run.state.scopes else header.deadline_ns
+        if deadline is not None:
+            run.driver.attempts.deadline_ns = header.started_wall_ns + deadline
+        run.driver.begin(first)
+
+    def _ended(self, run: Run[Any], error: BaseException | None) -> None:
+        run.bodies.close()
+        self.broker.release_run(run.id)
+        self._grant()
+        if not isinstance(error, LeaseLost):
+            try:
+                self.journal.release(run.lease)
+            except JournalError as problem:
+                error = error or problem
+        if not run._done.done():
+            if error is None:
+                run._done.set_result(None)
+            else:
+                run._done.set_exception(error)
+
+    def _folded(self, run_id: str) -> tuple[RunRow, State]:
+        row = self.journal.run(run_id)
+        if row is None:
+            known = [r.run_id for r in self.journal.runs()[:3]]
+            raise UsageError(f"no run has the id {run_id!r} in {self.store}; newest: {', '.join(known) or 'none'}")
+        state = State(self._loader({}))
+        for body in self.journal.read(run_id):
+            for fact in decode_facts(body):
+                state.apply(fact)
+        if state.started is None:
+            raise UsageError(f"run {run_id!r} was cut before its first commit; start it again")
+        return row, state
+
+    def _loader(self, fresh: dict[bytes, bytes]) -> Callable[[bytes], bytes]:
+        def load(digest: bytes) -> bytes:
+            found = fresh.get(digest)
+            return found if found is not None else self.journal.blob(digest)
+
+        return load
+
+    def _find_code(self, target: str) -> Task[..., Any]:
+        found = load_target(target)
+        if not isinstance(found, Task):
+            raise UsageError(f"{target} is {type(found).__name__}, not a workflow or task")
+        return found
+
+    def _may_replace(self, row: RunRow) -> bool:
+        return row.owner is None or self.world.is_alive(row.owner) is False
+
+    def _worker_pool(self) -> Any:
+        if self._workers is None:
+            from makespan.runtime.workers import WorkerPool
+
+            self._workers = WorkerPool(self._worker_processes)
+        return self._workers
+
+    def _new_id(self) -> str:
+        return f"r-{self.world.random_bytes(5).hex()}"
+
+    def _must_be_open(self) -> None:
+        if not self._is_open:
+            raise UsageError("the engine is not open: use `async with Engine() as engine:`")
+
+    # ------------------------------------------------------------ the store's inbox, leases, grants
+
+    def _look(self) -> None:
+        """Every now and then: has another process asked for something?"""
+        self._look_timer = self.world.call_at(self.world.monotonic_ns() + LOOK_NS, self._look)
+        live = [run_id for run_id, run in self._runs.items() if not run._done.done()]
+        if not live or self.committer.is_busy or not self.journal.changed():
+            return
+        for request in self.journal.requests(live):
+            run = self._runs[request.run_id]
+            if request.number in run.requests_seen:
+                continue
+            run.requests_seen.add(request.number)
+            observation = observed(request.kind, request.body, run.driver.clock())
+            run.driver.requests_done.append(request.number)
+            if observation is not None:
+                run.driver.post(observation)
+        if self.broker.pools:
+            self._observe_ledger()
+
+    def _observe_ledger(self) -> None:
+        rows = [Held(c.resource, (c.run_id, c.task, c.attempt), c.units, c.at_ns) for c in self.journal.ledger()]
+        self.broker.observe(row for row in rows if row.holder[0] not in self._runs)
+        self._grant()
+
+    def _renew(self) -> None:
+        self._renew_timer = self.world.call_at(self.world.monotonic_ns() + RENEW_NS, self._renew)
+        leases = [run.lease for run in self._runs.values() if not run._done.done()]
+        if not leases or self.committer.is_busy:
+            return
+        try:
+            lost = self.journal.renew(leases, self.world.wall_ns(), LEASE_NS)
+        except JournalError:
+            return
+        for lease in lost:
+            self._runs[lease.run_id].driver.fail(LeaseLost(f"another process took over run {lease.run_id}"))
+        self.journal.checkpoint()
+
+    def _grant(self) -> None:
+        """Hand units that came back to those in line."""
+        if not self.broker.waiting:
+            return
+        for run_id, task, _ in self.broker.grants(self.world.wall_ns()):
+            run = self._runs[run_id]
+            run.driver.post(Granted(run.driver.clock(), task))
+        due = self.broker.next_grant_at()
+        if due is not None and self._grant_timer is None:
+            wait = max(due - self.world.wall_ns(), 0)
+            self._grant_timer = self.world.call_at(self.world.monotonic_ns() + wait, self._granted_later)
+
+    def _granted_later(self) -> None:
+        self._grant_timer = None
+        self._grant()
+
+
+class RunGate:
+    """The broker as one run sees it; collects the ledger's changes for the turn that makes them."""
+
+    def __init__(self, engine: Engine, run_id: str) -> None:
+        self._engine, self._run_id = engine, run_id
+        self._changes: list[LedgerChange] = []
+        self._held: dict[tuple[int, int], tuple[tuple[str, int], ...]] = {}
+
+    def problem(self, needs: tuple[tuple[str, int], ...]) -> str | None:
+        return self._engine.broker.problem(needs)
+
+    def ask(self, task: int, attempt: int, needs: tuple[tuple[str, int], ...], at: int) -> bool:
+        now = self._engine.world.wall_ns()
+        if not self._engine.broker.ask((self._run_id, task, attempt), needs, now):
+            self._engine._grant()
+            return False
+        self._held[(task, attempt)] = needs
+        self._note(task, attempt, needs, now, taken=True)
+        return True
+
+    def release(self, task: int, attempt: int) -> None:
+        needs = self._held.pop((task, attempt), ())
+        self._engine.broker.release((self._run_id, task, attempt))
+        self._note(task, attempt, needs, 0, taken=False)
+        self._engine.world.call_soon(self._engine._grant)
+
+    def take_changes(self) -> list[LedgerChange]:
+        changes, self._changes = self._changes, []
+        return changes
+
+    def _note(self, task: int, attempt: int, needs: tuple[tuple[str, int], ...], at: int, *, taken: bool) -> None:
+        epoch = self._engine._runs[self._run_id].lease.epoch
+        for name, units in needs:
+            self._changes.append(LedgerChange(name, self._run_id, task, attempt, units if taken else 0, epoch, at))
+
+
+class Run(Generic[T_co]):
+    """Handle of a run. Await it for its Result."""
+
+    driver: Driver
+    bodies: LiveBodies
+    gate: RunGate
+    machine: Machine
+
+    def __init__(self, engine: Engine, lease: Lease, state: State, registry: Registry, returns: Any) -> None:
+        self.id = lease.run_id
+        self.lease = lease
+        self.state = state
+        self.registry = registry
+        self.watchers: list[Watcher] = []
+        self.requests_seen: set[int] = set()
+        self._engine = engine
+        self._returns = returns
+        self._codes: dict[str, TaskCode] = {}
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._owns_engine = False
+
+    def __await__(self) -> Generator[Any, None, Result[T_co]]:
+        return self.wait().__await__()
+
+    async def wait(self) -> Result[T_co]:
+        """Until the run ends or pauses. Raises JournalError when the store failed or another process took over."""
+        try:
+            await asyncio.shield(self._done)
+            return Result(self.state, self._returns, self._engine.store)
+        finally:
+            if self._owns_engine and self._done.done():
+                await self._engine.close()
+
+    @property
+    def status(self) -> str:
+        return self.state.status
+
+    def watch(self, watcher: Watcher) -> None:
+        """Call `watcher(facts, state)` after every commit of this run, from now on."""
+        self.watchers.append(watcher)
+        if not self._done.done():
+            self.driver.watchers.append(watcher)
+
+    def cancel(self, author: str = "") -> None:
+        """Cancel the run for good."""
+        if not self._done.done():
+            self.driver.post(CancelAsked(self.driver.clock(), author))
+
+    def interrupt(self, why: str = "interrupted") -> None:
+        """Stop in order; the run can be resumed."""
+        if not self._done.done():
+            self.driver.post(Interrupted(self.driver.clock(), why))
+
+    def edit(self, edit: Edit, author: str = "") -> None:
+        """Change the graph while it runs; a refused edit is recorded with its reason."""
+        self.driver.post(EditAsked(self.driver.clock(), edit, author))
+
+    def decide(self, task: bytes, verdict: str, value: bytes | None = None, author: str = "") -> None:
+        """Answer what happened to a task whose outcome is unknown, or whether a diverged one may run."""
+        self.driver.post(Decided(self.driver.clock(), TaskId(task), verdict, value, author))
+
+    def code_of(self, key: str) -> TaskCode | None:
+        """The code behind a key, made at its first use."""
+        found = self._codes.get(key)
+        if found is None:
+            task = self.registry.get(key)
+            if task is None:
+                return None
+            found = PromptCode(task, _STRUCTURED) if isinstance(task, Prompt) else FunctionCode(task)
+            self._codes[key] = found
+        return found
+
+
+def observed(kind: str, body: bytes, at: int) -> Observation | None:
+    """A request of another process as an observation; None for kinds this version does not know."""
+    said = msgspec.json.decode(body)
+    if kind == "cancel":
+        return CancelAsked(at, str((said or {}).get("author", "")))
+    if kind == "interrupt":
+        return Interrupted(at, "asked by another process")
+    if kind == "decide":
+        return Decided(at, TaskId(bytes.fromhex(said["task"])), said["verdict"], None, said.get("author", ""))
+    return None
+
+
+def trace_call(call: Any) -> Traced:
+    """What a call outside of a workflow stands for. Raises UsageError when it is not one."""
+    if not isinstance(call, Ref) or call._unbound is None:
+        got = repr(call) if isinstance(call, (Ref, Task)) else type(call).__name__
+        raise UsageError(f"give the call itself, e.g. ms.run(incident('payments')); got {got}")
+    traced = trace(call._unbound)
+    check(traced.nodes, traced.scopes)
+    return traced
+
+
+def open_journal(store: str, *, readonly: bool = False) -> Journal:
+    """The journal behind a store's name."""
+    if store == "memory":
+        from makespan.journal.memory import MemoryJournal
+
+        return MemoryJournal()
+    from makespan.journal.sqlite import SqliteJournal
+
+    path = store_path(store)
+    if not readonly:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return SqliteJournal(path, readonly=readonly)
+
+
+def store_path(store: str) -> Path:
+    """The database file of a store: `sqlite:///path`, a `.db` file, or a folder."""
+    path = Path(store.removeprefix("sqlite:///"))
+    return path if path.suffix in (".db", ".sqlite") else path / STORE_FILE
+
+
+# ---------------------------------------------------------------- without an engine of your own
+
+
+def run(call: Ref[T], /, *, store: str = DEFAULT_STORE, **options: Unpack[RunOptions]) -> Result[T]:
+    """Run a workflow to its end (or pause), outside of any event loop.
+
+    Raises:
+        UsageError: inside a running event loop; the message says what to write there.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(_run(call, store, options))
+    raise UsageError("ms.run inside a running event loop would block it: write `result = await ms.start(...)`")
+
+
+async def _run(call: Ref[T], store: str, options: RunOptions) -> Result[T]:
+    async with Engine(store) as engine:
+        handle = engine.start(call, **options)
+        try:
+            return await handle
+        except asyncio.CancelledError:
+            handle.interrupt("interrupted by the keyboard")
+            await asyncio.wait([handle._done])
+            raise
+
+
+def start(call: Ref[T], /, *, store: str = DEFAULT_STORE, **options: Unpack[RunOptions]) -> Run[T]:
+    """Start a run on the running event loop; await the handle for its Result."""
+    return _own(store, lambda engine: engine.start(call, **options))
+
+
+def resume(run_id: str, /, *, store: str = DEFAULT_STORE, **options: Unpack[ResumeOptions]) -> Run[Any]:
+    """Go on with a run on the running event loop; await the handle for its Result."""
+    return _own(store, lambda engine: engine.resume(run_id, **options))
+
+
+def _own(store: str, begin: Callable[[Engine], Run[T]]) -> Run[T]:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError("ms.start and ms.resume need a running event loop; outside of one write ms.run(...)") from None
+    engine = Engine(store)
+    engine._open()
+    handle = begin(engine)
+    handle._owns_engine = True
+    return handle
+
+
+def plan(call: Ref[Any], /) -> Graph:
+    """The graph a call stands for, checked; nothing runs."""
+    return trace_call(call).graph

@@ -1,0 +1,314 @@
+"""The live bodies of one run: async workflows on their deterministic loop, as the machine sees them.
+
+    machine ──start / deliver / scope_ended──▶ LiveBodies ──drain──▶ requests ──▶ machine
+
+A body's only outputs are requests; its only inputs are deliveries, in the journal's order. Given the same deliveries it
+does the same, so after a crash it runs again from the top and asks for the same tasks by the same ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from contextvars import Context, copy_context
+from typing import Any
+
+from makespan.authoring.context import BodyContext, running
+from makespan.authoring.failures import raisable
+from makespan.authoring.loop import BodyLoop, TimerHandle
+from makespan.authoring.place import Place, Registry, current
+from makespan.authoring.ref import Ref
+from makespan.authoring.task import HOOKS
+from makespan.codec import NotEncodable
+from makespan.errors import ErrorRecord, GraphError, record_of
+from makespan.graph.node import Declaration, Errors, Kind, Mode, Node, Scope
+from makespan.machine.observations import AddScope, AddTask, BodyEnded, CancelTask, CloseScope, Finished, Request
+from makespan.machine.resolve import OutcomeRecord, at_path
+from makespan.values import NONE_VALUE, ScopeId, TaskId, nanos
+
+import msgspec
+
+TIMER = Declaration("sleep", Kind.TIMER)
+_encode = msgspec.msgpack.encode
+Waiter = Callable[[Finished], None]
+
+
+class LiveBodies:
+    """All live bodies of one run; also the Builder their calls go to."""
+
+    def __init__(self, registry: Registry, run_id: str, seed: int, started_wall_ns: int) -> None:
+        self.registry = registry
+        self.loop = BodyLoop(self._set_timer)
+        self._run_id, self._seed, self._started_wall_ns = run_id, seed, started_wall_ns
+        self._requests: list[Request] = []
+        self._results: dict[TaskId, Finished] = {}
+        self._waiters: dict[TaskId, list[Waiter]] = {}
+        self._received: set[TaskId] = set()
+        self._bodies: dict[int, asyncio.Task[Any]] = {}
+        self._contexts: list[BodyContext] = []
+        self._scope_ends: dict[ScopeId, Callable[[ErrorRecord | None], None]] = {}
+        self._cancelled: set[int] = set()
+        self.now_ns = 0
+
+    # ------------------------------------------------------------ the machine's side
+
+    def start(self, task: int, id: TaskId, declaration: Declaration, args: bytes, at: int) -> None:
+        """Begin the body of a WORKFLOW task; nothing runs before `drain`."""
+        workflow = self.registry.get(declaration.key)
+        if workflow is None:
+            self._end(task, None, ErrorRecord("makespan.errors.GraphError", f"no workflow has the key {declaration.key!r}", (), False))
+            return
+        try:
+            values = workflow.signature.decode(args)
+        except NotEncodable as error:
+            self._end(task, None, record_of(error))
+            return
+        inside = BodyContext(self._run_id, declaration.key, id, self._seed, self._started_wall_ns)
+        inside.now_ns = at
+        self._contexts.append(inside)
+        self._at(at)
+        variables = copy_context()
+        variables.run(current.set, Place(self, ScopeId(id)))
+        variables.run(running.set, inside)
+        body = self._run(variables, workflow.fn(**values))
+        self._bodies[task] = body
+        body.add_done_callback(lambda done: self._body_done(task, workflow.signature.result.encode, done))
+
+    def _run(self, variables: Context, coroutine: Any) -> asyncio.Task[Any]:
+        return self.loop.create_task(coroutine, context=variables)
+
+    def deliver(self, finished: Finished) -> None:
+        """Hand one ended task to whoever waits for it."""
+        self._at(finished.at)
+        self._results[finished.id] = finished
+        for waiter in self._waiters.pop(finished.id, ()):
+            waiter(finished)
+
+    def scope_ended(self, scope: ScopeId, error: ErrorRecord | None) -> None:
+        """All tasks of a scope that was left have ended, or it met a limit."""
+        ended = self._scope_ends.get(scope)
+        if ended is not None:
+            ended(error)
+
+    def cancel(self, task: int) -> None:
+        """Drop a body: it gets its CancelledError, and what it asks for from then on is not heard."""
+        body = self._bodies.pop(task, None)
+        self._cancelled.add(task)
+        if body is not None:
+            body.cancel()
+
+    def drain(self) -> Sequence[Request]:
+        """Run the bodies until all of them wait; returns what they asked for."""
+        self.loop.drain()
+        asked, self._requests = self._requests, []
+        return asked
+
+    def received(self, id: TaskId) -> bool:
+        """Whether some body looked at this task's failure."""
+        return id in self._received
+
+    def close(self) -> None:
+        """Drop all bodies without letting them run on: the process is done with this run."""
+        for body in [*self._bodies.values()]:
+            body._log_destroy_pending = False  # type: ignore[attr-defined]  # dropped on purpose, the journal has it all
+            body.get_coro().close()  # type: ignore[union-attr]
+        self._bodies.clear()
+
+    def _at(self, at: int) -> None:
+        self.now_ns = at
+        self.loop.now_s = at / 1e9
+        for context in self._contexts:
+            context.now_ns = at
+
+    def _body_done(self, task: int, encode: Callable[[Any], bytes], body: asyncio.Task[Any]) -> None:
+        self._bodies.pop(task, None)
+        if task in self._cancelled:
+            if not body.cancelled():
+                body.exception()
+            return
+        if body.cancelled():
+            self._end(task, None, ErrorRecord("asyncio.CancelledError", "the workflow's body cancelled itself", ("asyncio.CancelledError",)))
+            return
+        error = body.exception()
+        if error is not None:
+            self._end(task, None, record_of(error))
+            return
+        try:
+            self._end(task, encode(body.result()), None)
+        except NotEncodable as problem:
+            self._end(task, None, record_of(NotEncodable(f"the workflow's result: {problem}")))
+
+    def _end(self, task: int, value: bytes | None, error: ErrorRecord | None) -> None:
+        self._requests.append(BodyEnded(task, value, error))
+
+    # ------------------------------------------------------------ the authors' side
+
+    def add(self, node: Node) -> None:
+        self._requests.append(AddTask(node, 0))
+
+    def open_scope(self, scope: Scope) -> None:
+        self._requests.append(AddScope(scope))
+
+    def close_scope(self, scope: ScopeId, failed: bool) -> None:
+        self._requests.append(CloseScope(scope, failed))
+
+    def on_scope_end(self, scope: ScopeId, ended: Callable[[ErrorRecord | None], None]) -> None:
+        """Call `ended` when the scope met a limit (with the error) or was left and is empty (with None)."""
+        self._scope_ends[scope] = ended
+
+    def cancel_ref(self, ref: Ref[Any]) -> None:
+        """Ask for the cancellation of what a Ref stands for."""
+        for leaf in _leaves(ref):
+            self._requests.append(CancelTask(leaf._task))
+
+    def wait(self, ref: Ref[Any]) -> Generator[Any, None, Any]:
+        """`await ref`: the value by its declared type, or the task's error."""
+        if ref._several is not None:
+            return (yield from self._wait_for_all(ref))
+        finished = self._results.get(ref._task)
+        if finished is None:
+            future = self.loop.create_future()
+            self._waiters.setdefault(ref._task, []).append(lambda end: None if future.done() else future.set_result(end))
+            finished = yield from future
+        return self._value(ref, finished)
+
+    def _wait_for_all(self, ref: Ref[Any]) -> Generator[Any, None, Any]:
+        group = ref._several
+        assert group is not None
+        missing = {leaf._task for leaf in _leaves(ref) if leaf._task not in self._results}
+        if missing:
+            yield from self._missing(missing, raise_early=group.errors == Errors.RAISE).__await__()
+        values = []
+        for part in group.refs:
+            if part._several is not None:
+                values.append((yield from self._wait_for_all(part)))
+            elif group.errors != Errors.DROP:
+                values.append(self._value(part, self._results[part._task]))
+            else:
+                finished = self._results[part._task]
+                self._received.add(part._task)
+                if finished.error is None:
+                    values.append(self._value(part, finished))
+        return values
+
+    async def _missing(self, missing: set[TaskId], *, raise_early: bool) -> None:
+        """Until all have ended, or (raise_early) one has failed; one future for them all."""
+        future = self.loop.create_future()
+        left = len(missing)
+
+        def ended(finished: Finished) -> None:
+            nonlocal left
+            left -= 1
+            if future.done():
+                return
+            if finished.error is not None and raise_early:
+                self._received.add(finished.id)
+                future.set_exception(self._error(finished))
+            elif not left:
+                future.set_result(None)
+
+        for task in missing:
+            self._waiters.setdefault(task, []).append(ended)
+        await future
+
+    async def iterate(self, ref: Ref[Any]) -> AsyncIterator[Any]:
+        """`async for`: the results of a live map or gather, as they come."""
+        group = ref._several
+        if group is None:
+            for item in await ref:
+                yield item
+            return
+        queue: list[Ref[Any]] = []
+        waiting = [self.loop.create_future()]
+
+        def ended(part: Ref[Any]) -> Waiter:
+            def note(_: Finished) -> None:
+                queue.append(part)
+                if not waiting[0].done():
+                    waiting[0].set_result(None)
+
+            return note
+
+        left = 0
+        for part in group.refs:
+            left += 1
+            if part._task in self._results:
+                queue.append(part)
+            else:
+                self._waiters.setdefault(part._task, []).append(ended(part))
+        while left:
+            if not queue:
+                await waiting[0]
+            waiting[0] = self.loop.create_future()
+            while queue:
+                part = queue.pop(0)
+                left -= 1
+                finished = self._results[part._task]
+                if group.errors == Errors.DROP and finished.error is not None:
+                    self._received.add(part._task)
+                    continue
+                yield self._value(part, finished)
+
+    def _value(self, ref: Ref[Any], finished: Finished) -> Any:
+        if ref._mode == Mode.OUTCOME:
+            self._received.add(finished.id)
+            return self._typed(ref, _outcome(finished))
+        if finished.error is not None:
+            self._received.add(finished.id)
+            raise self._error(finished)
+        value = NONE_VALUE if finished.value is None else finished.value
+        if ref._pick is not None:
+            return ref._pick(value)
+        return self._typed(ref, value)
+
+    def _typed(self, ref: Ref[Any], value: bytes) -> Any:
+        if ref._path:
+            try:
+                value = at_path(value, ref._path)
+            except LookupError as error:
+                raise GraphError(f"{ref!r}: {error}") from None
+        return HOOKS.codec(type(None) if ref._type is None else ref._type).decode(value)
+
+    def _error(self, finished: Finished) -> BaseException:
+        assert finished.error is not None
+        task = self.registry.get(finished.key)
+        return raisable(finished.key, finished.error, finished.attempts, () if task is None else task.raises)
+
+    # ------------------------------------------------------------ timers
+
+    def _set_timer(self, delay_s: float, fire: Callable[[], None]) -> TimerHandle:
+        place = current.get()
+        if not isinstance(place, Place):
+            raise GraphError("a timer outside of a workflow's body")
+        task = place.special(TIMER, delay_ns=nanos(delay_s))
+        alive = [True]
+        self._waiters.setdefault(task, []).append(lambda end: fire() if alive[0] and end.error is None else None)
+        return _Timer(self, task, alive)
+
+
+class _Timer:
+    """Handle of a timer that asyncio set in a body."""
+
+    def __init__(self, bodies: LiveBodies, task: TaskId, alive: list[bool]) -> None:
+        self._bodies, self._task, self._alive = bodies, task, alive
+
+    def cancel(self) -> None:
+        if self._alive[0]:
+            self._alive[0] = False
+            if self._task not in self._bodies._results:
+                self._bodies._requests.append(CancelTask(self._task))
+
+    def cancelled(self) -> bool:
+        return not self._alive[0]
+
+
+def _outcome(finished: Finished) -> bytes:
+    value = NONE_VALUE if finished.value is None else finished.value
+    error = None if finished.status in ("succeeded", "skipped") else finished.error
+    return _encode(OutcomeRecord(finished.status, msgspec.Raw(value), error, finished.key))
+
+
+def _leaves(ref: Ref[Any]) -> list[Ref[Any]]:
+    if ref._several is None:
+        return [ref]
+    return [leaf for part in ref._several.refs for leaf in _leaves(part)]

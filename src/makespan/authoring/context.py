@@ -1,0 +1,133 @@
+"""What running code may ask about itself: `context()` in a task, and time and chance in a workflow's body."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from hashlib import blake2b
+from random import Random
+from typing import Protocol
+
+from makespan.errors import GraphError
+from makespan.ports import AttemptInfo
+
+
+class Context(Protocol):
+    """About the running attempt (in a task) or the running body (in a workflow).
+
+    In a body `now`, `random` and `uuid` are functions of the journal: the same on every life of the run.
+    """
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def task(self) -> str: ...
+
+    @property
+    def attempt(self) -> int: ...
+
+    @property
+    def idempotency_key(self) -> str: ...
+
+    @property
+    def last_error(self) -> str: ...
+
+    @property
+    def remaining_s(self) -> float: ...
+
+    @property
+    def remaining_usd(self) -> float: ...
+
+    @property
+    def log(self) -> logging.Logger: ...
+
+    @property
+    def random(self) -> Random: ...
+
+    def now(self) -> datetime: ...
+
+    def uuid(self) -> uuid.UUID: ...
+
+
+class TaskContext:
+    """Context of an attempt."""
+
+    def __init__(self, info: AttemptInfo) -> None:
+        self.info = info
+        self.run_id = info.run_id
+        self.task = info.key
+        self.attempt = info.attempt
+        self.last_error = info.last_error
+        self.remaining_usd = info.reserved / 1e9
+        self._random: Random | None = None
+
+    @property
+    def idempotency_key(self) -> str:
+        """Give it to the outside service: the same for every attempt, also after a restart."""
+        return self.info.idempotency_key
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds to the run's deadline; infinite without one."""
+        if self.info.deadline_ns is None:
+            return float("inf")
+        return (self.info.deadline_ns - time.time_ns()) / 1e9
+
+    @property
+    def log(self) -> logging.Logger:
+        return logging.getLogger(f"makespan.task.{self.task}")
+
+    @property
+    def random(self) -> Random:
+        """Seeded by run, task and attempt."""
+        if self._random is None:
+            self._random = Random(f"{self.info.seed}:{self.info.task_id.hex()}:{self.attempt}")
+        return self._random
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def uuid(self) -> uuid.UUID:
+        return uuid.UUID(int=self.random.getrandbits(128), version=4)
+
+
+class BodyContext:
+    """Context of a live body. Time is the time of the fact it last received."""
+
+    attempt = 1
+    last_error = ""
+
+    def __init__(self, run_id: str, task: str, task_id: bytes, seed: int, started_wall_ns: int) -> None:
+        self.run_id, self.task = run_id, task
+        self.idempotency_key = blake2b(run_id.encode() + task_id, digest_size=16).hexdigest()
+        self.random = Random(f"{seed}:{task_id.hex()}:body")
+        self.log = logging.getLogger(f"makespan.workflow.{task}")
+        self._started_wall_ns = started_wall_ns
+        self.now_ns = 0
+        self.deadline_ns: int | None = None
+        self.remaining_usd = float("inf")
+
+    @property
+    def remaining_s(self) -> float:
+        return float("inf") if self.deadline_ns is None else (self.deadline_ns - self.now_ns) / 1e9
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp((self._started_wall_ns + self.now_ns) / 1e9, UTC)
+
+    def uuid(self) -> uuid.UUID:
+        return uuid.UUID(int=self.random.getrandbits(128), version=4)
+
+
+running: ContextVar[Context | None] = ContextVar("makespan_context", default=None)
+
+
+def context() -> Context:
+    """The context of the running task or workflow body. Raises GraphError outside of both."""
+    found = running.get()
+    if found is None:
+        raise GraphError("ms.context() works while a task or an async workflow runs")
+    return found

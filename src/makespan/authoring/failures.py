@@ -1,0 +1,34 @@
+"""Failures as bodies see them: always made from the journal's record, live and resumed alike."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from makespan.errors import ErrorRecord, LimitError, TaskError
+
+_LIMIT = "makespan.errors.LimitError"
+
+
+def raisable(
+    task: str, record: ErrorRecord, attempts: tuple[ErrorRecord, ...], declared: tuple[type[BaseException], ...]
+) -> TaskError:
+    """The exception for a recorded failure.
+
+    It is a TaskError, and also an instance of the class that `raises=` declares for it (or LimitError), so that
+    `except PaymentDeclined` works; the declared class's `__init__` is not called.
+    """
+    kinds = (LimitError, *declared) if _LIMIT in record.lineage else declared
+    for kind in kinds:
+        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        if name in record.lineage:
+            mixed: Any = _mixed(kind)
+            error: TaskError = mixed.__new__(mixed)
+            TaskError.__init__(error, task, record, attempts)
+            return error
+    return TaskError(task, record, attempts)
+
+
+@lru_cache(maxsize=256)
+def _mixed(kind: type[BaseException]) -> type:
+    return type(kind.__name__, (TaskError, kind), {"__module__": kind.__module__, "__init__": TaskError.__init__})

@@ -1,0 +1,262 @@
+"""`@task`: a typed unit of work. Calling it plans; the function itself runs later, once per attempt.
+
+    @task(retries=2, timeout_s=20)
+    async def fetch(url: str) -> str: ...
+
+    fetch("…")                  a Ref                fetch.fn("…")                    the plain function
+    fetch.options(priority=5)   the same task with other options; part of the call's identity
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
+
+import msgspec
+
+from makespan.authoring.place import InsideTask, Place, current
+from makespan.authoring.ref import Ref, unbound
+from makespan.authoring.signature import AuthoringHooks, Signature
+from makespan.errors import GraphError, suggestion
+from makespan.graph.node import Declaration, Effect, Kind, Options
+from makespan.values import NanoUsd, Nanos, nano_usd, nanos
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T_co = TypeVar("T_co", covariant=True)
+
+HOOKS = AuthoringHooks()
+"""Hooks of every codec made here; stateless but for its cache of codecs."""
+
+
+class TaskOptions(TypedDict, total=False):
+    """The options of tasks, prompts and workflows: one list for decorators, `.options()` and the docs."""
+
+    key: str
+    version: str
+    effect: Literal["pure", "idempotent", "irreversible"]
+    retries: int
+    retry_on: type[BaseException] | tuple[type[BaseException], ...]
+    raises: type[BaseException] | tuple[type[BaseException], ...]
+    timeout_s: float
+    needs: Mapping[str, int]
+    priority: int
+    executor: Literal["auto", "inline", "thread", "process"]
+    after: Sequence[Ref[Any]]
+    budget_usd: float
+    deadline_s: float
+    models: Sequence[str]
+
+
+_DECLARED = frozenset(TaskOptions.__annotations__)
+
+
+class Task(Generic[P, T_co]):
+    """A task: call it in a workflow, or give the call to `ms.run`. Made by `@ms.task` and its siblings."""
+
+    kind = Kind.CALL
+
+    def __init__(self, fn: Callable[..., Any], options: TaskOptions, *, defaults: Options = Options()) -> None:
+        self.fn = fn
+        self._options: dict[str, Any] = dict(options)
+        self._defaults = defaults
+        self._overrides: dict[str, Any] = {}
+        check_options(self._options, fn)
+        name = getattr(fn, "__qualname__", type(fn).__name__)
+        if "<lambda>" in name and "key" not in options:
+            raise GraphError("a lambda needs key=...: its place in the code is not a name")
+        self.key: str = self._options.get("key") or name.replace("<locals>.", "")
+        self.module = getattr(fn, "__module__", "")
+        self._signature: Signature | None = None
+        self._declaration: Declaration | None = None
+        self.__name__ = getattr(fn, "__name__", self.key)
+        self.__qualname__ = name
+        self.__doc__ = fn.__doc__
+        self.__wrapped__ = fn
+        self.__module__ = self.module
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Ref[T_co]:
+        place = current.get()
+        if type(place) is Place:
+            return place.call(self, args, kwargs)
+        if place is None:
+            return unbound(self, args, kwargs)
+        assert isinstance(place, InsideTask)
+        raise GraphError(
+            f"the task {self.key!r} is called inside the task {place.key!r}: call `{self.__name__}.fn(...)` for the plain "
+            f"function, or call the task from a workflow and pass its result on"
+        )
+
+    def options(self, **options: Unpack[TaskOptions]) -> Task[P, T_co]:
+        """The same task with other options. They are part of a call's identity; the decorator's are not."""
+        check_options(options, self.fn)
+        copy = self._copy()
+        copy._overrides = {**self._overrides, **options}
+        copy._options = {**self._options, **options}
+        copy.key = copy._options.get("key") or self.key
+        return copy
+
+    def _copy(self) -> Task[P, T_co]:
+        copy = cast("Task[P, T_co]", object.__new__(type(self)))
+        copy.__dict__.update(self.__dict__)
+        copy._declaration = None
+        return copy
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lower()} {self.key}>"
+
+    # ------------------------------------------------------------ what the engine reads
+
+    @property
+    def signature(self) -> Signature:
+        """Parameters and result; resolved at the first use, so that annotations may be defined later."""
+        if self._signature is None:
+            self._signature = Signature(self.fn, self.key, HOOKS)
+        return self._signature
+
+    @property
+    def returns(self) -> Any:
+        return self.signature.returns
+
+    @property
+    def declaration(self) -> Declaration:
+        found = self._declaration
+        if found is None:
+            found = self._declaration = self._declare()
+        return found
+
+    def _declare(self) -> Declaration:
+        returns = self.returns
+        name = getattr(returns, "__name__", None) or str(returns)
+        return Declaration(self.key, self.kind, read_options(self._options, self._defaults), name, code_digest(self.fn))
+
+    @property
+    def after(self) -> Sequence[Ref[Any]]:
+        """Refs that must have succeeded before a call of this task starts."""
+        return cast("Sequence[Ref[Any]]", self._options.get("after", ()))
+
+    @property
+    def identity(self) -> bytes:
+        """What a call's id is made from besides scope and arguments: key, version, options given at the call."""
+        changed = {k: v for k, v in self._overrides.items() if k not in ("key", "after")}
+        options = msgspec.msgpack.encode(read_options(cast("TaskOptions", changed), Options())) if changed else b""
+        return f"{self.key}\0{self._options.get('version', '')}\0".encode() + options
+
+    @property
+    def is_async(self) -> bool:
+        return inspect.iscoroutinefunction(self.fn)
+
+    @property
+    def where(self) -> str:
+        """`module:line` of the function."""
+        code = getattr(self.fn, "__code__", None)
+        return f"{self.module}:{code.co_firstlineno}" if code else self.module
+
+    @property
+    def target(self) -> str:
+        """How another process finds this task: `module:qualname`, or `file.py:qualname` for a script."""
+        module = self.module
+        if module == "__main__":
+            main = sys.modules["__main__"]
+            module = getattr(main, "__file__", None) or "__main__"
+        spec = getattr(sys.modules.get(self.module), "__spec__", None)
+        origin = getattr(sys.modules.get(self.module), "__makespan_file__", None)
+        if origin:
+            module = origin
+        elif self.module == "__main__" and spec is not None:
+            module = spec.name
+        return f"{module}:{self.__qualname__}"
+
+    @property
+    def raises(self) -> tuple[type[BaseException], ...]:
+        """Exception classes the task declares: failures come back as instances of them."""
+        return _classes(self._options.get("raises", ()))
+
+
+def check_options(options: Mapping[str, Any], fn: Any) -> None:
+    """Refuse unknown options, with a suggestion."""
+    for name in options:
+        if name not in _DECLARED:
+            raise GraphError(f"{getattr(fn, '__name__', fn)}: no option is called {name!r}{suggestion(name, _DECLARED)}")
+
+
+def read_options(given: Mapping[str, Any], defaults: Options) -> Options:
+    """The public options (seconds, dollars, classes) as declared data (nanoseconds, nano-USD, names)."""
+    changes: dict[str, Any] = {}
+    for name in ("retries", "priority", "executor", "version"):
+        if name in given:
+            changes[name] = given[name]
+    if "effect" in given:
+        try:
+            changes["effect"] = Effect[str(given["effect"]).upper()]
+        except KeyError:
+            raise GraphError(f"effect={given['effect']!r}: it is one of pure, idempotent, irreversible") from None
+    if changes.get("executor", "auto") not in ("auto", "inline", "thread", "process"):
+        raise GraphError(f"executor={given['executor']!r}: it is one of auto, inline, thread, process")
+    for name in ("retry_on", "raises"):
+        if name in given:
+            changes[name] = tuple(qualified_name(kind) for kind in _classes(given[name]))
+    if given.get("timeout_s") is not None:
+        changes["timeout_ns"] = nanos(given["timeout_s"])
+    if given.get("deadline_s") is not None:
+        changes["deadline_ns"] = Nanos(nanos(given["deadline_s"]))
+    if given.get("budget_usd") is not None:
+        changes["budget"] = NanoUsd(nano_usd(given["budget_usd"]))
+    if "needs" in given:
+        changes["needs"] = tuple(sorted(given["needs"].items()))
+    if "models" in given:
+        changes["models"] = tuple(given["models"])
+    return msgspec.structs.replace(defaults, **changes) if changes else defaults
+
+
+def _classes(given: Any) -> tuple[type[BaseException], ...]:
+    return given if isinstance(given, tuple) else (given,)
+
+
+def qualified_name(kind: type) -> str:
+    """`module.Name`; builtins without the module."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def code_digest(fn: Callable[..., Any]) -> str:
+    """16 hex digits over the function's bytecode, constants and docstring; empty for callables without code."""
+    code = getattr(fn, "__code__", None)
+    if code is None:
+        return ""
+    said = (code.co_code, repr([c for c in code.co_consts if not hasattr(c, "co_code")]), code.co_names, fn.__doc__)
+    return blake2b(repr(said).encode(), digest_size=8).hexdigest()
+
+
+class _TaskDecorator:
+    """What `@task(...)` with options gives."""
+
+    def __init__(self, options: TaskOptions) -> None:
+        self._given = options
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> Task[..., Any]:
+        return Task(fn, self._given)
+
+
+@overload
+def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+@overload
+def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(**options: Unpack[TaskOptions]) -> _TaskDecorator: ...
+def task(fn: Callable[..., Any] | None = None, /, **options: Unpack[TaskOptions]) -> Any:
+    """Declare a task: `@task`, or `@task(retries=2, effect="pure")`.
+
+    Raises:
+        GraphError: an option that does not exist, or a lambda without `key`.
+    """
+    return _TaskDecorator(options) if fn is None else Task(fn, options)
+
+
+__all__ = ["HOOKS", "P", "R", "Task", "TaskOptions", "code_digest", "qualified_name", "read_options", "task"]

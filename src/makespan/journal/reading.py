@@ -1,0 +1,140 @@
+"""The reading side of a store: rows to values, every turn checked against its chain.
+
+One invariant: no read transaction outlives a call, so a slow reader never keeps the write-ahead log from
+moving.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256 as sha256_of
+from typing import Any
+
+import apsw
+import msgspec
+
+from makespan.errors import JournalError, UsageError
+from makespan.journal.chain import first_link, next_link
+from makespan.journal.failures import damaged_file, damaged_turn, journal_error
+from makespan.ports import LedgerChange, Owner, Request, RunRow
+
+PAGE_TURNS = 256
+"""Turns fetched by one query."""
+
+RUNS = (
+    "SELECT id, number, workflow, target, status, started_ns, updated_ns, epoch, owner, lease_until_ns, "
+    "summary FROM runs "
+)
+RUN_BY_ID = RUNS + "WHERE id = ?"
+RUNS_NEWEST_FIRST = RUNS + "ORDER BY number DESC"
+RUN_NUMBER = "SELECT number FROM runs WHERE id = ?"
+TURN_LINK = "SELECT chain FROM turns WHERE run = ? AND seq = ?"
+TURNS_AFTER = "SELECT seq, chain, body FROM turns WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?"
+BLOB = "SELECT body FROM blobs WHERE sha256 = ?"
+WAITING = (
+    "SELECT number, run, kind, body FROM requests "
+    "WHERE done = 0 AND run IN (SELECT value FROM json_each(?)) ORDER BY number"
+)
+LEDGER = "SELECT resource, run_id, task, attempt, units, epoch, at_ns FROM ledger ORDER BY 1, 2, 3, 4"
+
+Row = tuple[Any, ...]
+
+
+def run_row(row: Row, path: str) -> RunRow:
+    """A row of `RUNS` as a value. Raises JournalError when the owner in it is not what was written."""
+    run_id, number, workflow, target, status, started, updated, epoch, owner, lease_until, summary = row
+    try:
+        holder = None if owner is None else msgspec.json.decode(owner, type=Owner)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise damaged_file(path, error) from error
+    return RunRow(
+        run_id, number, workflow, target, status, started, updated, epoch, holder, lease_until, summary
+    )
+
+
+class StoreReader:
+    """Reads a store through one connection, opened at the first read. Safe to call from any thread."""
+
+    def __init__(self, path: str, connect: Callable[[], apsw.Connection], lock: threading.Lock) -> None:
+        self._path, self._connect, self._lock = path, connect, lock
+        self._connection: apsw.Connection | None = None
+
+    def read(self, run_id: str, after: int) -> Iterator[bytes]:
+        """Bodies of the turns after turn `after`, in order. What is before it is taken as checked."""
+        number = self._run_number(run_id)
+        link = self._link_at(run_id, number, after)
+        while turns := self._rows(TURNS_AFTER, (number, after, PAGE_TURNS)):
+            for seq, stored_link, body in turns:
+                after += 1
+                if seq != after:
+                    raise damaged_turn(self._path, run_id, after, f"it is missing, the next one is {seq}")
+                if not isinstance(body, bytes) or next_link(link, body) != stored_link:
+                    raise damaged_turn(self._path, run_id, seq, "its content and its checksum disagree")
+                link = stored_link
+                yield body
+
+    def blob(self, sha256: bytes) -> bytes:
+        rows = self._rows(BLOB, (sha256,))
+        if not rows or sha256_of(rows[0][0]).digest() != sha256:
+            what = "damaged" if rows else "missing"
+            raise JournalError(f"{self._path}: blob {sha256.hex()} is {what}; restore a backup of the store")
+        body: bytes = rows[0][0]
+        return body
+
+    def run(self, run_id: str) -> RunRow | None:
+        rows = self._rows(RUN_BY_ID, (run_id,))
+        return run_row(rows[0], self._path) if rows else None
+
+    def runs(self) -> list[RunRow]:
+        return [run_row(row, self._path) for row in self._rows(RUNS_NEWEST_FIRST)]
+
+    def requests(self, run_ids: Sequence[str]) -> list[Request]:
+        ids = msgspec.json.encode(list(run_ids)).decode()
+        return [Request(*row) for row in self._rows(WAITING, (ids,))]
+
+    def ledger(self) -> list[LedgerChange]:
+        return [LedgerChange(*row) for row in self._rows(LEDGER)]
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _run_number(self, run_id: str) -> int:
+        rows = self._rows(RUN_NUMBER, (run_id,))
+        if not rows:
+            raise unknown_run(run_id)
+        number: int = rows[0][0]
+        return number
+
+    def _link_at(self, run_id: str, number: int, seq: int) -> bytes:
+        """The link that the turn after `seq` must continue."""
+        if seq == 0:
+            return first_link(run_id)
+        rows = self._rows(TURN_LINK, (number, seq))
+        if not rows:
+            raise UsageError(
+                f"run {run_id} has no turn {seq} to read after; read from the start with after=0"
+            )
+        link: bytes = rows[0][0]
+        return link
+
+    def _rows(self, sql: str, bindings: tuple[object, ...] = ()) -> list[Row]:
+        """All rows at once: a short transaction."""
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._connect()
+                rows: list[Row] = self._connection.execute(sql, bindings).fetchall()
+            except apsw.Error as error:
+                raise journal_error(error, self._path) from error
+            except UnicodeDecodeError as error:
+                raise damaged_file(self._path, error) from error
+        return rows
+
+
+def unknown_run(run_id: str) -> UsageError:
+    """The error of a call that names a run the store does not know."""
+    return UsageError(f"no run {run_id!r} in this store; `makespan ps` lists the runs there are")

@@ -1,0 +1,57 @@
+"""Tables of a store, and their version.
+
+One invariant: a store is either empty or holds all tables of one version, because they are made in one
+transaction.
+"""
+
+from __future__ import annotations
+
+import apsw
+
+from makespan.errors import JournalError
+
+VERSION = 1
+APPLICATION_ID = 0x6D6B7370
+"""`mksp`, in the file's header: tells a store from any other SQLite file."""
+
+TABLES = f"""
+CREATE TABLE runs(
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, workflow TEXT NOT NULL, target TEXT NOT NULL,
+    status TEXT NOT NULL, started_ns INTEGER NOT NULL, updated_ns INTEGER NOT NULL, epoch INTEGER NOT NULL,
+    owner TEXT, lease_until_ns INTEGER NOT NULL, summary BLOB NOT NULL);
+CREATE TABLE turns(
+    run INTEGER NOT NULL, seq INTEGER NOT NULL, chain BLOB NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY(run, seq)) WITHOUT ROWID;
+CREATE TABLE blobs(sha256 BLOB PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE requests(
+    number INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL,
+    request_id TEXT NOT NULL UNIQUE, at_ns INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX requests_waiting ON requests(run) WHERE done = 0;
+CREATE TABLE ledger(
+    resource TEXT NOT NULL, run_id TEXT NOT NULL, task INTEGER NOT NULL, attempt INTEGER NOT NULL,
+    units INTEGER NOT NULL, epoch INTEGER NOT NULL, at_ns INTEGER NOT NULL,
+    PRIMARY KEY(resource, run_id, task, attempt)) WITHOUT ROWID;
+CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+INSERT INTO meta VALUES ('version', {VERSION});
+PRAGMA application_id = {APPLICATION_ID};
+"""
+
+
+def is_store(connection: apsw.Connection, path: str) -> bool:
+    """Whether the file is a store of a version this code reads; False when it is still empty.
+
+    Raises:
+        JournalError: a newer store, or a database of something else.
+    """
+    # In this order: between the two looks another process may make the tables.
+    if connection.execute("SELECT count(*) FROM sqlite_schema").get == 0:
+        return False
+    if connection.pragma("application_id") != APPLICATION_ID:
+        raise JournalError(f"{path} is a database of another program; give the store another path")
+    version = connection.execute("SELECT value FROM meta WHERE key = 'version'").get
+    if version > VERSION:
+        raise JournalError(
+            f"{path} was written by a newer makespan (store version {version}, this one reads {VERSION}); "
+            "upgrade makespan to open it"
+        )
+    return True

@@ -1,0 +1,62 @@
+"""Pay before you go: the worst case of an attempt is reserved in every scope that has a budget before it starts.
+
+committed + reserved <= budget holds after every fact, in every scope. A task that does not fit waits while reservations
+are out that may come back; when none are, the scope's limit is reached: the run pauses, an inner scope fails.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from makespan.errors import ErrorRecord, ProviderError
+from makespan.machine.facts import TaskFailed
+from makespan.machine.state import TaskState
+
+if TYPE_CHECKING:
+    from makespan.machine.machine import Machine
+
+
+def reserve(machine: Machine, task: TaskState, args: bytes) -> int | None:
+    """Nano-USD to reserve for the next attempt, or None when it cannot start now (it waits, or it failed)."""
+    quote = _quote(machine, task, args)
+    if quote is None:
+        return None
+    cap = task.declaration.options.budget
+    if cap is not None and quote > cap:
+        machine.fail(
+            task,
+            "makespan.errors.LimitError",
+            f"one attempt of {task.declaration.key!r} may cost {quote / 1e9:g} USD, more than its budget_usd of {cap / 1e9:g}",
+        )
+        return None
+    scopes = machine.state.scopes
+    for number in scopes[task.spec.scope].budgeted:
+        scope = scopes[number]
+        if scope.budget is None or scope.committed + scope.reserved + quote <= scope.budget:
+            continue
+        if scope.reserved or number == 0:
+            machine.starved.setdefault(number, []).append(task.number)
+            machine.broke = (number, quote)
+        else:
+            machine.reach_limit(number, "budget_usd", scope.budget, scope.committed + quote)
+        return None
+    return quote
+
+
+def _quote(machine: Machine, task: TaskState, args: bytes) -> int | None:
+    options = task.declaration.options
+    if not options.priced or machine.pricing is None:
+        return options.budget or 0
+    try:
+        return machine.pricing.worst_case(task.declaration, args)
+    except ProviderError as error:
+        record = ErrorRecord("makespan.errors.ProviderError", str(error), ("makespan.errors.ProviderError",), False)
+        machine.emit(TaskFailed(task.number, machine.now, record))
+        return None
+
+
+def wake(machine: Machine, task: TaskState) -> None:
+    """A reservation came back: let those that waited for it try again."""
+    for number in machine.state.scopes[task.spec.scope].budgeted:
+        for waiting in machine.starved.pop(number, ()):
+            machine.ready.push(waiting, machine.state.tasks[waiting].declaration.options.priority)

@@ -1,0 +1,314 @@
+"""What was decided: the rows of the journal. State is the fold of these; applying one decides nothing.
+
+Facts are arrays with an integer tag, so a row costs tens of bytes. The schema is frozen: a field may be appended with a
+default, a tag may be added, nothing is ever renumbered or removed, because journals of every released version are read
+for ever (`tests/machine/journals/`). Times are nanoseconds since the run's start, money nano-USD, tasks, scopes and
+declarations dense numbers in order of appearance.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from makespan.errors import ErrorRecord
+from makespan.graph.node import Declaration, First, MapOver, Mode
+from makespan.values import Usage, Value
+
+Edge = tuple[int, tuple[str | int, ...], Mode]
+"""(task number, path into its value, mode): a `Source` in numbers."""
+
+
+class Limits(msgspec.Struct, frozen=True, gc=False):
+    """Every limit of a run, by name, with a default that a laptop survives."""
+
+    tasks: int = 1_000_000
+    depth: int = 64
+    """Scopes inside scopes."""
+    width: int = 100_000
+    """Items of one map."""
+    edits: int = 10_000
+    output_bytes: int = 64 * 2**20
+    running: int = 256
+    """Attempts in flight at once."""
+    attempts: int = 100
+    """Attempts of one task, whatever its options say."""
+    implied_retries: int = 3
+    """Times a task without `retries` is tried again when it raises `Retry`."""
+
+
+class _Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    pass
+
+
+class RunStarted(_Fact, tag=1):
+    run_id: str
+    workflow: str
+    root: bytes
+    """Id of the task whose end and value are the run's."""
+    inputs: Value
+    started_wall_ns: int
+    seed: int
+    limits: Limits
+    budget: int | None = None
+    deadline_ns: int | None = None
+    sync: bool = False
+    """Whether every commit survives a power cut, not only those that must."""
+    target: str = ""
+
+
+class DeclarationAdded(_Fact, tag=2):
+    declaration: Declaration
+
+
+class ScopeAdded(_Fact, tag=3):
+    id: bytes
+    parent: int
+    name: str
+    at: int
+    budget: int | None = None
+    deadline_ns: int | None = None
+    limit: int = 0
+    owner: int = -1
+    """The WORKFLOW or MAP task whose inside this is; -1 for `ms.scope`."""
+
+
+class TaskAdded(_Fact, tag=4):
+    declaration: int
+    scope: int
+    id: bytes
+    args: tuple[bytes | int, ...] = ()
+    sources: tuple[Edge, ...] = ()
+    when: str = ""
+    label: str = ""
+    first: First | None = None
+    over: MapOver | None = None
+    delay_ns: int = 0
+
+
+class GraphAdded(_Fact, tag=5):
+    """A whole traced graph: encoded declarations and tasks, stored once however many runs use it."""
+
+    body: Value
+
+
+class AttemptStarted(_Fact, tag=6):
+    task: int
+    at: int
+    reserved: int = 0
+    units: tuple[tuple[str, int], ...] = ()
+
+
+class TaskSucceeded(_Fact, tag=7):
+    task: int
+    at: int
+    value: Value
+    cost: int = 0
+    usage: Usage | None = None
+
+
+class AttemptFailed(_Fact, tag=8):
+    task: int
+    at: int
+    error: ErrorRecord
+    cost: int = 0
+    usage: Usage | None = None
+
+
+class RetryScheduled(_Fact, tag=9):
+    task: int
+    not_before: int
+
+
+class TaskFailed(_Fact, tag=10):
+    task: int
+    at: int
+    error: ErrorRecord
+
+
+class TaskSkipped(_Fact, tag=11):
+    task: int
+    at: int
+    cause: int = -1
+    """The failed or cancelled task that made this one impossible; -1 when a guard said no."""
+
+
+class TaskCancelled(_Fact, tag=12):
+    task: int
+    at: int
+    why: str = ""
+
+
+class AttemptInterrupted(_Fact, tag=13):
+    """The attempt ended without blame (crash, limit, pause): the task will be tried again."""
+
+    task: int
+    at: int
+    why: str = ""
+
+
+class AttemptUnknown(_Fact, tag=14):
+    """An irreversible attempt ended without a known outcome: a person must say what happened."""
+
+    task: int
+    at: int
+    why: str = ""
+
+
+class LateResult(_Fact, tag=15):
+    """What a timed-out or cancelled attempt returned after all."""
+
+    task: int
+    at: int
+    value: Value | None = None
+    error: ErrorRecord | None = None
+    cost: int = 0
+    usage: Usage | None = None
+
+
+class MapExpanded(_Fact, tag=16):
+    task: int
+    at: int
+    outputs: tuple[tuple[int, tuple[str | int, ...]], ...]
+
+
+class EditApplied(_Fact, tag=17):
+    """Header of an edit; the changes follow in the same turn."""
+
+    at: int
+    author: str
+    kind: str
+    tasks: int = 0
+
+
+class EditRefused(_Fact, tag=18):
+    at: int
+    author: str
+    kind: str
+    reason: str
+    detail: str = ""
+
+
+class TaskRemoved(_Fact, tag=19):
+    task: int
+    at: int
+
+
+class TaskRewired(_Fact, tag=20):
+    task: int
+    args: tuple[bytes | int, ...]
+    sources: tuple[Edge, ...]
+
+
+class LimitReached(_Fact, tag=21):
+    scope: int
+    at: int
+    limit: str
+    allowed: int
+    used: int
+
+
+class RunPaused(_Fact, tag=22):
+    at: int
+    reason: str
+    """budget, deadline, decision, interrupted or divergence."""
+    detail: str = ""
+
+
+class RunResumed(_Fact, tag=23):
+    at: int
+    budget: int | None = None
+    deadline_ns: int | None = None
+    on_change: str = "stop"
+
+
+class RunEnded(_Fact, tag=24):
+    at: int
+    status: str
+    error: ErrorRecord | None = None
+
+
+class TaskDiverged(_Fact, tag=25):
+    """A resumed body asked for something else than before where money or the world is at stake."""
+
+    task: int
+    other: int
+    at: int
+
+
+class DecisionMade(_Fact, tag=26):
+    """A person's answer about an unknown outcome or a divergence: happened, retry, run or skip."""
+
+    task: int
+    at: int
+    verdict: str
+    author: str = ""
+
+
+class CancelRequested(_Fact, tag=27):
+    at: int
+    author: str = ""
+
+
+class ScopeClosed(_Fact, tag=28):
+    scope: int
+    at: int
+    why: str = ""
+
+
+Fact = (
+    RunStarted
+    | DeclarationAdded
+    | ScopeAdded
+    | TaskAdded
+    | GraphAdded
+    | AttemptStarted
+    | TaskSucceeded
+    | AttemptFailed
+    | RetryScheduled
+    | TaskFailed
+    | TaskSkipped
+    | TaskCancelled
+    | AttemptInterrupted
+    | AttemptUnknown
+    | LateResult
+    | MapExpanded
+    | EditApplied
+    | EditRefused
+    | TaskRemoved
+    | TaskRewired
+    | LimitReached
+    | RunPaused
+    | RunResumed
+    | RunEnded
+    | TaskDiverged
+    | DecisionMade
+    | CancelRequested
+    | ScopeClosed
+)
+
+
+class GraphBody(msgspec.Struct, frozen=True, array_like=True):
+    """What `GraphAdded.body` holds."""
+
+    facts: list[DeclarationAdded | ScopeAdded | TaskAdded]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_facts = msgspec.msgpack.Decoder(list[Fact])
+_graph_body = msgspec.msgpack.Decoder(GraphBody)
+
+encode_facts = _encoder.encode
+"""A turn's facts as one row."""
+
+
+def decode_facts(body: bytes) -> list[Fact]:
+    """One row back to facts. Raises msgspec.ValidationError for bytes this version does not know."""
+    return _facts.decode(body)
+
+
+def encode_graph(body: GraphBody) -> bytes:
+    return _encoder.encode(body)
+
+
+def decode_graph(body: bytes) -> GraphBody:
+    return _graph_body.decode(body)

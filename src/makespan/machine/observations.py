@@ -1,0 +1,212 @@
+"""What goes into the machine besides facts, and what comes out: observations, body requests, commands.
+
+    world ──observations──▶ machine ──commands──▶ runtime
+    live bodies ──requests──▶ machine            (inside one turn, in memory)
+
+Every observation carries `at`, nanoseconds since the run's start: the machine has no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from makespan.errors import ErrorRecord
+from makespan.graph.edit import Edit
+from makespan.graph.node import Declaration, Node, Scope
+from makespan.values import ScopeId, TaskId, Usage
+
+
+class _Observation(msgspec.Struct, frozen=True, gc=False):
+    at: int
+
+
+class AttemptSucceeded(_Observation, frozen=True, gc=False):
+    task: int
+    attempt: int
+    value: bytes
+    cost: int = 0
+    usage: Usage | None = None
+
+
+class AttemptRaised(_Observation, frozen=True, gc=False):
+    task: int
+    attempt: int
+    error: ErrorRecord
+    cost: int = 0
+    usage: Usage | None = None
+
+
+class AttemptStopped(_Observation, frozen=True, gc=False):
+    """The attempt ended because it was told to, or its worker is gone: nothing is known of its outcome."""
+
+    task: int
+    attempt: int
+    why: str
+
+
+class Tick(_Observation, frozen=True, gc=False):
+    """Time has come to `at`: whatever the deadline heap holds up to then is due."""
+
+
+class Granted(_Observation, frozen=True, gc=False):
+    """The broker has room for a task that waited."""
+
+    task: int
+
+
+class CancelAsked(_Observation, frozen=True, gc=False):
+    author: str = ""
+
+
+class EditAsked(_Observation, frozen=True, gc=False):
+    edit: Edit
+    author: str = ""
+
+
+class Decided(_Observation, frozen=True, gc=False):
+    """A person's answer: `happened` (with a value), `retry`, `run` or `skip`."""
+
+    task: TaskId
+    verdict: str
+    value: bytes | None = None
+    author: str = ""
+
+
+class Interrupted(_Observation, frozen=True, gc=False):
+    """The process is asked to stop: end attempts without blame and pause."""
+
+    why: str = "interrupted"
+
+
+Observation = (
+    AttemptSucceeded | AttemptRaised | AttemptStopped | Tick | Granted | CancelAsked | EditAsked | Decided | Interrupted
+)
+
+
+# ---------------------------------------------------------------- commands
+
+
+class StartAttempt(msgspec.Struct, frozen=True, gc=False):
+    """Run one attempt. May be issued again after a crash, then with a higher `attempt` and the same idempotency key."""
+
+    task: int
+    attempt: int
+    id: TaskId
+    declaration: Declaration
+    args: bytes
+    label: str
+    reserved: int = 0
+    last_error: str = ""
+
+
+class StopAttempt(msgspec.Struct, frozen=True, gc=False):
+    task: int
+    attempt: int
+    why: str
+
+
+class EndRun(msgspec.Struct, frozen=True, gc=False):
+    """The run is over or paused: nothing more will be started."""
+
+    status: str
+
+
+Command = StartAttempt | StopAttempt | EndRun
+
+
+# ---------------------------------------------------------------- live bodies
+
+
+class AddTask(msgspec.Struct, frozen=True, gc=False):
+    node: Node
+    body: int
+    """Number of the WORKFLOW task whose body asks."""
+
+
+class AddScope(msgspec.Struct, frozen=True, gc=False):
+    scope: Scope
+
+
+class CloseScope(msgspec.Struct, frozen=True, gc=False):
+    """The body left the scope; `failed` cancels what still runs in it."""
+
+    scope: ScopeId
+    failed: bool
+
+
+class CancelTask(msgspec.Struct, frozen=True, gc=False):
+    task: TaskId
+
+
+class BodyEnded(msgspec.Struct, frozen=True, gc=False):
+    """A body returned `value` or raised `error`; its task ends when all tasks of its scope ended."""
+
+    task: int
+    value: bytes | None
+    error: ErrorRecord | None = None
+
+
+Request = AddTask | AddScope | CloseScope | CancelTask | BodyEnded
+
+
+class Finished(msgspec.Struct, frozen=True, gc=False):
+    """One ended task, as delivered to the bodies. `error` is set for anything but a success."""
+
+    id: TaskId
+    status: str
+    value: bytes | None
+    error: ErrorRecord | None
+    attempts: tuple[ErrorRecord, ...]
+    key: str
+    at: int
+
+
+class Bodies(Protocol):
+    """The live bodies of one run, on their deterministic loop. Synchronous; every call is inside a turn."""
+
+    def start(self, task: int, id: TaskId, declaration: Declaration, args: bytes, at: int) -> None:
+        """Begin the body of a WORKFLOW task."""
+        ...
+
+    def deliver(self, finished: Finished) -> None:
+        """Hand one ended task to whoever waits for it."""
+        ...
+
+    def scope_ended(self, scope: ScopeId, error: ErrorRecord | None) -> None:
+        """All tasks of a scope that was closed have ended, or it met a limit (`error`)."""
+        ...
+
+    def cancel(self, task: int) -> None:
+        """Drop the body of a cancelled WORKFLOW task."""
+        ...
+
+    def drain(self) -> Sequence[Request]:
+        """Run the bodies until all of them wait; returns what they asked for, in order."""
+        ...
+
+    def received(self, id: TaskId) -> bool:
+        """Whether some body looked at this task's failure."""
+        ...
+
+
+class Pricing(Protocol):
+    """What an attempt can cost at worst: a pure, synchronous look into a price list."""
+
+    def worst_case(self, declaration: Declaration, args: bytes) -> int:
+        """Nano-USD. Raises ProviderError (`unknown_price`, `unknown_model`) when it cannot be known."""
+        ...
+
+
+class Gate(Protocol):
+    """The broker as one run sees it."""
+
+    def ask(self, task: int, attempt: int, needs: tuple[tuple[str, int], ...], at: int) -> bool:
+        """Take the units, or wait in line: then `Granted` arrives later."""
+        ...
+
+    def release(self, task: int, attempt: int) -> None:
+        """Give back what the attempt held, or leave the line."""
+        ...

@@ -1,0 +1,293 @@
+"""What live bodies ask for, turned into facts: add a task, open or close a scope, cancel, return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from makespan.errors import ErrorRecord
+from makespan.graph.node import Declaration, Effect, Kind, Mode, Node
+from makespan.machine.facts import (
+    DecisionMade,
+    DeclarationAdded,
+    ScopeAdded,
+    ScopeClosed,
+    TaskAdded,
+    TaskDiverged,
+    TaskFailed,
+)
+from makespan.machine.observations import (
+    AddScope,
+    AddTask,
+    BodyEnded,
+    CancelTask,
+    CloseScope,
+    Finished,
+    Request,
+)
+from makespan.machine.replay import END, LIMIT, TASK
+from makespan.machine.resolve import arguments, failure_of, status_word
+from makespan.machine.state import State, Status, TaskState
+from makespan.values import TaskId, untyped
+
+if TYPE_CHECKING:
+    from makespan.machine.machine import Machine
+
+
+def take(machine: Machine, asked: Sequence[Request]) -> None:
+    """Decide on everything the bodies asked for, in order."""
+    for request in asked:
+        _TAKE[type(request)](machine, request)
+
+
+def deliver_next(machine: Machine) -> bool:
+    """Hand the next end to the bodies and take what they ask for; False when there is nothing to hand over."""
+    bodies, state = machine.bodies, machine.state
+    assert bodies is not None
+    event = machine.replay.next_delivery(state)
+    if event is None:
+        return judge_suspects(machine)
+    rank, number = event
+    if rank == TASK:
+        bodies.deliver(finished(state, state.tasks[number]))
+    else:
+        scope = state.scopes[number]
+        bodies.scope_ended(scope.id, limit_error(machine, number) if rank == LIMIT else None)  # type: ignore[arg-type]
+    take(machine, bodies.drain())
+    return True
+
+
+def finished(state: State, task: TaskState) -> Finished:
+    """One ended task as the bodies see it."""
+    if task.status == Status.SUCCEEDED:
+        value = None if task.value is None else state.bytes_of(task.value)
+        return Finished(TaskId(task.spec.id), "succeeded", value, None, (), task.declaration.key, task.ended_at)
+    attempts, culprit = task.errors, task
+    while culprit.status == Status.SKIPPED and culprit.cause >= 0:
+        culprit = state.tasks[culprit.cause]
+        attempts = culprit.errors
+    key = culprit.spec.label or culprit.declaration.key
+    return Finished(TaskId(task.spec.id), status_word(state, task), None, failure_of(state, task), attempts, key, task.ended_at)
+
+
+# ---------------------------------------------------------------- tasks
+
+
+def number_of(machine: Machine, declaration: Declaration) -> int:
+    """The declaration's number in this run, declaring it first if it is new."""
+    number = machine.declared.get(declaration)
+    if number is None:
+        number = machine.declared[declaration] = len(machine.state.declarations)
+        machine.emit(DeclarationAdded(declaration))
+    return number
+
+
+def add_node(machine: Machine, node: Node, scope: int) -> TaskState:
+    """The fact for a new node; its sources must exist."""
+    state, index = machine.state, machine.state.index
+    declaration = node.declaration
+    number = machine.declared_by_id.get(id(declaration))
+    if number is None:
+        number = machine.declared_by_id[id(declaration)] = number_of(machine, declaration)
+        machine.kept.append(declaration)
+    sources = tuple([(index[s.task], s.path, s.mode) for s in node.sources]) if node.sources else ()
+    machine.emit(
+        TaskAdded(number, scope, node.id, node.args, sources, node.when, node.label, node.first, node.over, node.delay_ns)
+    )
+    return state.tasks[-1]
+
+
+def _add_task(machine: Machine, request: AddTask) -> None:
+    state, node = machine.state, request.node
+    number = state.index.get(node.id)
+    if number is not None:
+        task = state.tasks[number]
+        if machine.replay.claim(state, task):
+            if task.kind == Kind.WORKFLOW and task.status == Status.RUNNING:
+                machine.run_body(task)
+            else:
+                state.agenda.candidates.append(number)
+        return
+    scope = state.scope_index[node.scope]
+    if len(state.tasks) >= state.limits.tasks:
+        machine.reach_limit(state.scopes[scope].home, "tasks", state.limits.tasks, len(state.tasks) + 1)
+        return
+    task = add_node(machine, node, scope)
+    machine.replay.suspect(task)
+    machine.replay.claim(state, task)
+
+
+def _cancel_task(machine: Machine, request: CancelTask) -> None:
+    number = machine.state.index.get(request.task)
+    if number is not None:
+        machine.cancel(machine.state.tasks[number], "cancelled by the workflow")
+
+
+# ---------------------------------------------------------------- scopes
+
+
+def _add_scope(machine: Machine, request: AddScope) -> None:
+    state, scope = machine.state, request.scope
+    number = state.scope_index.get(scope.id)
+    if number is None:
+        parent = state.scope_index[scope.parent]
+        machine.emit(ScopeAdded(scope.id, parent, scope.name, machine.now, scope.budget, scope.deadline_ns, scope.limit))
+        machine.watch_deadline(len(state.scopes) - 1)
+    elif state.scopes[number].met_limit:
+        machine.replay.scope_event(state.scopes[number].limit_position, LIMIT, number)
+
+
+def _close_scope(machine: Machine, request: CloseScope) -> None:
+    state = machine.state
+    number = state.scope_index[request.scope]
+    scope = state.scopes[number]
+    if not scope.closed:
+        machine.emit(ScopeClosed(number, machine.now, "an error left it" if request.failed else ""))
+    if request.failed:
+        machine.cancel_scope(number, "the scope was left by an error")
+    else:
+        drop_unclaimed(machine, number)
+    machine.closing.add(number)
+    state.agenda.emptied.append(number)
+
+
+def drop_unclaimed(machine: Machine, number: int) -> None:
+    """Cancel what an earlier life had asked for in this scope and this one has not."""
+    if not machine.replay.unclaimed:
+        return
+    scope = machine.state.scopes[number]
+    for task in list(scope.tasks):
+        if machine.replay.waits_for_claim(task):
+            machine.cancel(machine.state.tasks[task], "not asked for again after the resume")
+    for child in scope.children:
+        drop_unclaimed(machine, child)
+
+
+def scope_emptied(machine: Machine, number: int) -> None:
+    """The last open task of a scope ended: end the block, or the workflow whose inside it is."""
+    scope = machine.state.scopes[number]
+    if scope.open:
+        return
+    if scope.owner < 0:
+        if number in machine.closing:
+            machine.closing.discard(number)
+            machine.replay.scope_event(scope.end_position, END, number)
+    elif scope.owner in machine.returned:
+        _finish_body(machine, scope.owner)
+
+
+def limit_error(machine: Machine, number: int) -> ErrorRecord:
+    """The LimitError of a scope that met one, in the journal's form."""
+    state = machine.state
+    scope = state.scopes[number]
+    where = f"scope {scope.name!r}" if scope.owner < 0 else f"{state.tasks[scope.owner].declaration.key!r}"
+    unit, size = ("s", 1e9) if scope.met_limit == "deadline_s" else ("USD", 1e9) if scope.met_limit == "budget_usd" else ("", 1)
+    message = f"{scope.met_limit} of {where} reached: {scope.limit_used / size:g} of {scope.limit_allowed / size:g} {unit}".rstrip()
+    return ErrorRecord("makespan.errors.LimitError", message, ("makespan.errors.LimitError",), False)
+
+
+# ---------------------------------------------------------------- ends of bodies
+
+
+def _body_ended(machine: Machine, request: BodyEnded) -> None:
+    state, task = machine.state, machine.state.tasks[request.task]
+    if task.is_final:
+        return
+    machine.returned[request.task] = (request.value, request.error)
+    number = state.scope_index[task.spec.id]
+    if request.error is not None:
+        machine.cancel_scope(number, "the workflow failed")
+    else:
+        drop_unclaimed(machine, number)
+    state.agenda.emptied.append(number)
+
+
+def _finish_body(machine: Machine, number: int) -> None:
+    value, error = machine.returned.pop(number)
+    task = machine.state.tasks[number]
+    if task.is_final:
+        return
+    error = error or unreceived_failure(machine, machine.state.scope_index[task.spec.id])
+    if error is None and value is not None:
+        machine.succeed(task, value)
+    else:
+        assert error is not None
+        machine.emit(TaskFailed(number, machine.now, error))
+
+
+def unreceived_failure(machine: Machine, home: int) -> ErrorRecord | None:
+    """The first failure inside a workflow (or the run) that nothing looked at."""
+    state = machine.state
+    for number in state.failed:
+        task = state.tasks[number]
+        if state.scopes[task.spec.scope].home == home and task.status == Status.FAILED and not _received(machine, task):
+            return task.errors[-1]
+    return None
+
+
+def _received(machine: Machine, task: TaskState) -> bool:
+    """Whether a body, an OUTCOME edge, a join or a tolerant map saw that the task failed."""
+    if machine.bodies is not None and machine.bodies.received(TaskId(task.spec.id)):
+        return True
+    for number in task.dependents or ():
+        other = machine.state.tasks[number]
+        if other.kind == Kind.FIRST or number in machine.state.maps:
+            return True
+        if any(s == task.number and m == Mode.OUTCOME for s, _, m in other.spec.sources):
+            return True
+        if other.status == Status.SKIPPED and _received(machine, other):
+            return True
+    return False
+
+
+# ---------------------------------------------------------------- divergence
+
+
+def judge_suspects(machine: Machine) -> bool:
+    """The bodies are quiet: decide on the tasks held back. True when one of them may start."""
+    released = False
+    for number in machine.replay.take_suspects():
+        task = machine.state.tasks[number]
+        rivals = machine.replay.rivals(task)
+        if not rivals:
+            machine.state.agenda.candidates.append(number)
+            released = True
+            continue
+        other = machine.state.tasks[rivals[0]]
+        if _must_ask(machine, task, other):
+            machine.emit(TaskDiverged(number, other.number, machine.now))
+        else:
+            machine.emit(DecisionMade(number, machine.now, "run", "differs from the earlier life, costs nothing"))
+            released = True
+    return released
+
+
+def _must_ask(machine: Machine, task: TaskState, other: TaskState) -> bool:
+    irreversible = Effect.IRREVERSIBLE in (task.declaration.options.effect, other.declaration.options.effect)
+    paid = task.declaration.options.priced or other.cost > 0
+    return irreversible or (paid and machine.state.on_change == "stop")
+
+
+def describe_divergence(state: State, diverged: list[TaskState]) -> str:
+    """One line a task: what it was called with before, and what it is called with now."""
+    lines = []
+    for task in diverged:
+        other = state.tasks[state.diverged[task.number]]
+        lines.append(f"{task.declaration.key} ({task.spec.id.hex()[:12]}): before {_inputs(state, other)}, now {_inputs(state, task)}")
+    return "the workflow's code asks for something else than before: " + "; ".join(lines)
+
+
+def _inputs(state: State, task: TaskState) -> str:
+    try:
+        return repr(untyped(arguments(state, task)))[:200]
+    except LookupError:
+        return "(unreadable)"
+
+
+_TAKE: dict[type, Callable[[Machine, Request], None]] = {
+    AddTask: _add_task,
+    AddScope: _add_scope,
+    CloseScope: _close_scope,
+    CancelTask: _cancel_task,
+    BodyEnded: _body_ended,
+}  # type: ignore[dict-item]  # each handler takes its own kind of request

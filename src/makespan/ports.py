@@ -1,0 +1,334 @@
+"""Every seam above the machine, as Protocols: what the engine asks of models, stores, the world and task code.
+
+Each has at least one implementation in this package. Pass your own object that fits to `Engine(...)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from hashlib import blake2b
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from makespan.values import NanoUsd, Usage
+
+# ---------------------------------------------------------------- models
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message of a conversation with a model."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    text: str
+
+    @staticmethod
+    def system(text: str) -> Message:
+        return Message("system", text)
+
+    @staticmethod
+    def user(text: str) -> Message:
+        return Message("user", text)
+
+    @staticmethod
+    def assistant(text: str) -> Message:
+        return Message("assistant", text)
+
+
+class TokenLogprob(msgspec.Struct, frozen=True):
+    """A generated token and its natural-log probability."""
+
+    token: str
+    logprob: float
+
+
+class ModelRequest(msgspec.Struct, frozen=True):
+    """One call of a model. `schema` is a JSON Schema the answer must follow; None asks for free text."""
+
+    messages: tuple[Message, ...]
+    schema: dict[str, Any] | None = None
+    max_tokens: int = 512
+    temperature: float = 0.0
+    seed: int | None = None
+    logprobs: bool = False
+    stop: tuple[str, ...] = ()
+
+
+class ModelReply(msgspec.Struct, frozen=True):
+    """What a model answered."""
+
+    text: str
+    finish_reason: Literal["stop", "length", "filter"]
+    usage: Usage
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+class Model(Protocol):
+    """A language model. `name` is what the price list knows."""
+
+    @property
+    def name(self) -> str: ...
+
+    def worst_case(self, request: ModelRequest) -> Usage:
+        """Upper bound of what the call can use. Synchronous, cheap, no I/O: it is reserved before the call."""
+        ...
+
+    async def complete(self, request: ModelRequest) -> ModelReply: ...
+
+    async def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------- task code
+
+
+class Produced(msgspec.Struct, frozen=True, gc=False):
+    """What one attempt gave: the encoded value and what it used."""
+
+    value: bytes
+    cost: NanoUsd = NanoUsd(0)
+    usage: Usage | None = None
+
+
+class Services(Protocol):
+    """What the engine lends to running task code."""
+
+    def model(self, name: str) -> Model:
+        """The model configured under a name. Raises ProviderError (`unknown_model`) with a suggestion."""
+        ...
+
+    def cost(self, model: str, usage: Usage) -> NanoUsd:
+        """Price of what a call used. Raises ProviderError (`unknown_price`) unless unknown prices are allowed."""
+        ...
+
+
+class AttemptInfo(msgspec.Struct, frozen=True, gc=False):
+    """What task code may know about the attempt it is. All but `services` crosses to worker processes."""
+
+    run_id: str
+    task_id: bytes
+    key: str
+    attempt: int
+    last_error: str = ""
+    deadline_ns: int | None = None
+    """Wall clock of the run's deadline."""
+    reserved: int = 0
+    """Nano-USD this attempt may cost."""
+    seed: int = 0
+    services: Any = None
+    """`Services`; None in a worker process."""
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt of the task, also after a resume. Cost: 1 µs, so only on demand."""
+        return blake2b(self.run_id.encode() + self.task_id, digest_size=16).hexdigest()
+
+
+class TaskCode(Protocol):
+    """The code behind a task: bytes in, bytes out. Types live at this border and nowhere below it."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def executor(self) -> Literal["inline", "asyncio", "thread", "process"]: ...
+
+    @property
+    def target(self) -> str:
+        """`module:qualname` or `file.py:qualname`: how another process finds the task."""
+        ...
+
+    def invoke(self, args: bytes, info: AttemptInfo) -> Produced:
+        """Run one attempt of synchronous code (inline, on a thread, or in a worker process)."""
+        ...
+
+    async def invoke_async(self, args: bytes, info: AttemptInfo) -> Produced:
+        """Run one attempt of asynchronous code."""
+        ...
+
+
+# ---------------------------------------------------------------- the world
+
+
+class Timer(Protocol):
+    """A pending call of `World.call_at`."""
+
+    def cancel(self) -> None: ...
+
+
+class World(Protocol):
+    """Time, chance, identity, threads: all that the runtime may not reach in any other way."""
+
+    def wall_ns(self) -> int:
+        """Wall clock, UTC, nanoseconds since 1970."""
+        ...
+
+    def monotonic_ns(self) -> int: ...
+
+    def random_bytes(self, count: int) -> bytes: ...
+
+    def owner(self) -> Owner:
+        """Who this process is, for leases."""
+        ...
+
+    def is_alive(self, owner: Owner) -> bool | None:
+        """Whether the owner's process still runs; None when it is on another host."""
+        ...
+
+    def call_at(self, monotonic_ns: int, callback: Callable[[], None]) -> Timer: ...
+
+    def call_soon(self, callback: Callable[[], None]) -> None: ...
+
+    def spawn(self, work: Awaitable[None], name: str) -> Cancellable:
+        """Start asynchronous work on the loop."""
+        ...
+
+    def in_thread(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
+        """Run `work` off the loop, then call `done(result, error)` on the loop."""
+        ...
+
+    def commit_in_thread(
+        self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]
+    ) -> None:
+        """As `in_thread`, in order and one at a time, on a thread that user code cannot occupy: for commits."""
+        ...
+
+    def close(self) -> None:
+        """Let the threads go. Bounded: what user code still does on one is abandoned."""
+        ...
+
+
+class Cancellable(Protocol):
+    """Running asynchronous work."""
+
+    def cancel(self) -> object: ...
+
+
+# ---------------------------------------------------------------- the journal
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """One process on one boot of one host: a process number alone is reused."""
+
+    boot_id: str
+    pid: int
+    started: int
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to append to a run. `epoch` is the fencing token: every append names it, an older one is refused."""
+
+    run_id: str
+    number: int
+    epoch: int
+
+
+class RunRow(msgspec.Struct, frozen=True):
+    """What the store's list of runs knows about one."""
+
+    run_id: str
+    number: int
+    workflow: str
+    target: str
+    """How the command line finds the workflow again: `file.py:name`, or empty for runs started from a program."""
+    status: str
+    started_wall_ns: int
+    updated_wall_ns: int
+    epoch: int
+    owner: Owner | None
+    lease_until_ns: int
+    summary: bytes = b""
+    """JSON of the run's last known totals."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What another process asks of a run's owner; seen through the `requests` table."""
+
+    number: int
+    run_id: str
+    kind: str
+    body: bytes
+
+
+class TurnRecord(msgspec.Struct, frozen=True):
+    """One committed turn of one run: the facts as encoded bytes, plus the blobs they name."""
+
+    lease: Lease
+    body: bytes
+    blobs: Sequence[tuple[bytes, bytes]] = ()
+    """(sha256, content) of values this turn stores."""
+    sync: bool = False
+    """Whether the commit must survive a power cut."""
+    requests_done: Sequence[int] = ()
+    ledger: Sequence[LedgerChange] = ()
+    status: str | None = None
+    summary: bytes | None = None
+    wall_ns: int = 0
+    """Written to the run's row only together with `status` or `summary`."""
+
+
+class LedgerChange(msgspec.Struct, frozen=True):
+    """One row of the broker's ledger written (`units` > 0) or removed (0) with the turn that needs it."""
+
+    resource: str
+    run_id: str
+    task: int
+    attempt: int
+    units: int
+    epoch: int
+    at_ns: int
+
+
+class Journal(Protocol):
+    """Append-only store of facts. All methods are synchronous; the runtime decides on which thread they run."""
+
+    def create(self, run_id: str, workflow: str, target: str, owner: Owner, wall_ns: int, lease_ns: int) -> Lease | None:
+        """A new run owned by `owner`, or None when the id exists."""
+        ...
+
+    def acquire(self, run_id: str, owner: Owner, wall_ns: int, lease_ns: int, *, may_replace: Callable[[RunRow], bool]) -> Lease:
+        """Take the run over with a higher epoch. Raises LeaseLost when it is owned and `may_replace(row)` is false."""
+        ...
+
+    def renew(self, leases: Sequence[Lease], wall_ns: int, lease_ns: int) -> list[Lease]:
+        """Extend leases; returns those that were lost."""
+        ...
+
+    def release(self, lease: Lease) -> None:
+        """Give the run back: anyone may acquire it at once."""
+        ...
+
+    def append(self, turns: Sequence[TurnRecord]) -> None:
+        """Commit the turns in one transaction, all or nothing. Raises LeaseLost naming the stale run, JournalError."""
+        ...
+
+    def read(self, run_id: str, after: int = 0) -> Iterable[bytes]:
+        """Bodies of the run's turns in order, checksums and chain verified. Raises JournalError at damage."""
+        ...
+
+    def blob(self, sha256: bytes) -> bytes: ...
+
+    def run(self, run_id: str) -> RunRow | None: ...
+
+    def runs(self) -> list[RunRow]:
+        """Newest first."""
+        ...
+
+    def ask(self, run_id: str, kind: str, body: bytes, request_id: str, wall_ns: int) -> bool:
+        """Append to the owner's inbox; False when `request_id` was seen before."""
+        ...
+
+    def requests(self, run_ids: Sequence[str]) -> list[Request]: ...
+
+    def ledger(self) -> list[LedgerChange]:
+        """Every held slot of every run, as the broker wrote them."""
+        ...
+
+    def changed(self) -> bool:
+        """Whether another connection committed since the last look (`PRAGMA data_version`, about 3 µs)."""
+        ...
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the database; cheap when there is nothing to move."""
+        ...
+
+    def close(self) -> None: ...

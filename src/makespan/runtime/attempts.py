@@ -1,0 +1,209 @@
+"""Runs attempts: inline, as asyncio tasks, on threads, in worker processes. Each ends in exactly one observation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from makespan.errors import ErrorRecord, GraphError, record_of
+from makespan.machine.observations import AttemptRaised, AttemptStopped, AttemptSucceeded, Observation, StartAttempt
+from makespan.ports import AttemptInfo, Cancellable, Produced, Services, TaskCode, World
+
+GRACE_NS = 5_000_000_000
+"""How long an attempt that was told to stop may take before its slot is given away."""
+
+Post = Callable[[Observation], None]
+
+
+class Call(msgspec.Struct, frozen=True, gc=False):
+    """What an interceptor sees of an attempt."""
+
+    key: str
+    args: bytes
+    info: AttemptInfo
+
+
+Interceptor = Callable[[Call, Callable[[Call], Awaitable[Produced]]], Awaitable[Produced]]
+
+
+class Workers(Protocol):
+    """A pool of worker processes."""
+
+    async def call(self, target: str, args: bytes, info: AttemptInfo) -> Produced: ...
+
+
+class Attempts:
+    """The attempts in flight of one run."""
+
+    def __init__(
+        self,
+        world: World,
+        codes: Callable[[str], TaskCode | None],
+        post: Post,
+        now: Callable[[], int],
+        *,
+        run_id: str,
+        seed: int,
+        services: Services | None,
+        workers: Callable[[], Workers] | None = None,
+        interceptors: tuple[Interceptor, ...] = (),
+    ) -> None:
+        self._world, self._codes, self._post, self._now = world, codes, post, now
+        self._run_id, self._seed, self._services = run_id, seed, services
+        self._workers, self._interceptors = workers, interceptors
+        self._running: dict[tuple[int, int], Cancellable | None] = {}
+        self._stopped: dict[tuple[int, int], str] = {}
+        self.deadline_ns: int | None = None
+        self.current = ""
+        """Key of the task whose code has the loop right now, for the watchdog."""
+
+    @property
+    def count(self) -> int:
+        return len(self._running)
+
+    def start(self, command: StartAttempt) -> None:
+        """Run one attempt; never raises."""
+        key = command.declaration.key
+        code = self._codes(key)
+        if code is None:
+            error = ErrorRecord("makespan.errors.GraphError", f"no task has the key {key!r} any more", (), False)
+            self._post(AttemptRaised(self._now(), command.task, command.attempt, error))
+            return
+        info = AttemptInfo(
+            self._run_id, command.id, key, command.attempt, command.last_error, self.deadline_ns, command.reserved, self._seed, self._services
+        )
+        attempt = (command.task, command.attempt)
+        how = code.executor
+        if how == "asyncio" or how == "process" or self._interceptors:
+            self._running[attempt] = None
+            self._running[attempt] = self._world.spawn(self._run(attempt, code, command.args, info), key)
+        elif how == "inline":
+            self.current = key
+            try:
+                produced = code.invoke(command.args, info)
+            except Exception as error:
+                self._failed(attempt, error)
+            else:
+                self._succeeded(attempt, produced)
+        else:
+            self._running[attempt] = None
+            self._world.in_thread(lambda: code.invoke(command.args, info), lambda value, error: self._returned(attempt, value, error))
+
+    def stop(self, task: int, attempt: int, why: str) -> None:
+        """Tell an attempt to stop. Threads cannot be stopped: they keep their slot until they return, or for the grace."""
+        which = (task, attempt)
+        if which not in self._running:
+            return
+        self._stopped[which] = why
+        running = self._running[which]
+        if running is not None:
+            running.cancel()
+        self._world.call_at(self._world.monotonic_ns() + GRACE_NS, lambda: self._give_up(which))
+
+    def abandon(self) -> None:
+        """Forget everything in flight: the process is done with this run."""
+        for running in list(self._running.values()):
+            if running is not None:
+                running.cancel()
+        self._running.clear()
+        self._stopped.clear()
+
+    async def _run(self, attempt: tuple[int, int], code: TaskCode, args: bytes, info: AttemptInfo) -> None:
+        self.current = info.key
+        try:
+            if self._interceptors:
+                produced = await self._intercepted(code, Call(info.key, args, info))
+            elif code.executor == "asyncio":
+                produced = await code.invoke_async(args, info)
+            else:
+                produced = await self._in_worker(code, args, info)
+        except asyncio.CancelledError as error:
+            if attempt in self._stopped or attempt not in self._running:
+                self._gone(attempt, self._stopped.get(attempt, "abandoned"))
+            else:
+                self._failed(attempt, error)
+        except Exception as error:
+            self._failed(attempt, error)
+        except BaseException as error:
+            self._failed(attempt, error)
+            raise
+        else:
+            self._succeeded(attempt, produced)
+
+    async def _intercepted(self, code: TaskCode, call: Call) -> Produced:
+        async def last(call: Call) -> Produced:
+            if code.executor == "asyncio":
+                return await code.invoke_async(call.args, call.info)
+            if code.executor == "process":
+                return await self._in_worker(code, call.args, call.info)
+            if code.executor == "inline":
+                return code.invoke(call.args, call.info)
+            return await self._in_thread(lambda: code.invoke(call.args, call.info))
+
+        chain: Callable[[Call], Awaitable[Produced]] = last
+        for interceptor in reversed(self._interceptors):
+            chain = _link(interceptor, chain)
+        return await chain(call)
+
+    async def _in_thread(self, work: Callable[[], Produced]) -> Produced:
+        future: asyncio.Future[Produced] = asyncio.get_running_loop().create_future()
+
+        def done(value: Any, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(value)
+
+        self._world.in_thread(work, done)
+        return await future
+
+    async def _in_worker(self, code: TaskCode, args: bytes, info: AttemptInfo) -> Produced:
+        if self._workers is None:
+            raise GraphError(f"{code.key}: this engine has no worker processes")
+        return await self._workers().call(code.target, args, info)
+
+    # ------------------------------------------------------------ ends
+
+    def _returned(self, attempt: tuple[int, int], value: Any, error: BaseException | None) -> None:
+        if error is not None:
+            self._failed(attempt, error)
+        else:
+            self._succeeded(attempt, value)
+
+    def _succeeded(self, attempt: tuple[int, int], produced: Produced) -> None:
+        self._running.pop(attempt, None)
+        if self._stopped:
+            self._stopped.pop(attempt, None)
+        self._post(AttemptSucceeded(self._now(), attempt[0], attempt[1], produced.value, produced.cost, produced.usage))
+
+    def _failed(self, attempt: tuple[int, int], error: BaseException) -> None:
+        self._running.pop(attempt, None)
+        self._stopped.pop(attempt, None)
+        if getattr(error, "is_lost", False):
+            self._post(AttemptStopped(self._now(), attempt[0], attempt[1], str(error)))
+            return
+        record = getattr(error, "record", None) or record_of(error)
+        cost, usage = getattr(error, "cost", 0), getattr(error, "usage", None)
+        self._post(AttemptRaised(self._now(), attempt[0], attempt[1], record, cost, usage))
+
+    def _gone(self, attempt: tuple[int, int], why: str) -> None:
+        if attempt in self._running:
+            del self._running[attempt]
+            self._stopped.pop(attempt, None)
+            self._post(AttemptStopped(self._now(), attempt[0], attempt[1], why))
+
+    def _give_up(self, attempt: tuple[int, int]) -> None:
+        if attempt in self._stopped:
+            self._gone(attempt, self._stopped[attempt])
+
+
+def _link(interceptor: Interceptor, rest: Callable[[Call], Awaitable[Produced]]) -> Callable[[Call], Awaitable[Produced]]:
+    async def call(call: Call) -> Produced:
+        return await interceptor(call, rest)
+
+    return call

@@ -1,0 +1,68 @@
+"""One commit at a time: turns go to the store in order, those that wait for a sync go together.
+
+A commit that need not survive a power cut takes microseconds and is made in the loop. One that must (fsync) goes to a
+thread when other work could use the loop meanwhile; turns that arrive during it are grouped into the next transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from makespan.ports import Journal, TurnRecord, World
+
+Done = Callable[[BaseException | None], None]
+
+
+class Committer:
+    """Serialises the turns of all runs of one engine into its store."""
+
+    def __init__(self, journal: Journal, world: World) -> None:
+        self._journal = journal
+        self._world = world
+        self._waiting: list[tuple[TurnRecord, Done]] = []
+        self._in_flight = False
+
+    @property
+    def is_busy(self) -> bool:
+        return self._in_flight
+
+    def commit(self, record: TurnRecord, done: Done, *, off_loop: bool) -> None:
+        """Commit a turn and call `done`: before this returns, or later when it goes to the thread or queues up."""
+        if self._in_flight:
+            self._waiting.append((record, done))
+        elif off_loop and record.sync:
+            self._start([(record, done)])
+        else:
+            try:
+                self._journal.append((record,))
+            except Exception as error:
+                done(error)
+            else:
+                done(None)
+
+    def _start(self, group: list[tuple[TurnRecord, Done]]) -> None:
+        self._in_flight = True
+        records = [record for record, _ in group]
+
+        def finished(_: object, error: BaseException | None) -> None:
+            self._in_flight = False
+            self._ended(group, error)
+            if self._waiting and not self._in_flight:
+                waiting, self._waiting = self._waiting, []
+                self._start(waiting)
+
+        self._world.in_thread(lambda: self._journal.append(records), finished)
+
+    def _ended(self, group: list[tuple[TurnRecord, Done]], error: BaseException | None) -> None:
+        """Tell everyone; when a group failed, each turn is tried alone so that one bad run does not fail the others."""
+        if error is None or len(group) == 1:
+            for _, done in group:
+                done(error)
+            return
+        for record, done in group:
+            try:
+                self._journal.append((record,))
+            except Exception as problem:
+                done(problem)
+            else:
+                done(None)

@@ -1,0 +1,177 @@
+"""The drive loop of one run: inbox → turn → commit → commands. It awaits the world and decides nothing.
+
+    post(observation) ─▶ inbox ─▶ machine.turn ─▶ committer ─▶ attempts.start / stop, end of run
+                                       │ facts are durable before any command is obeyed
+
+The pump is a plain callback of the loop, not a coroutine: live bodies enter their own loop inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from makespan.errors import EngineBug, JournalError
+from makespan.machine.facts import Fact, encode_facts
+from makespan.machine.machine import Machine, Turn
+from makespan.machine.observations import Command, EndRun, Observation, StartAttempt, StopAttempt, Tick
+from makespan.machine.state import State
+from makespan.ports import Lease, LedgerChange, Timer, TurnRecord, World
+from makespan.runtime.attempts import Attempts
+from makespan.runtime.committer import Committer
+
+Watcher = Callable[[Sequence[Fact], State], None]
+
+
+class Clock:
+    """Nanoseconds since the run's start: wall time at a life's start, monotonic from there on, never backwards."""
+
+    def __init__(self, world: World, started_wall_ns: int, not_before: int) -> None:
+        self._world = world
+        self._anchor = world.monotonic_ns()
+        self._base = max(world.wall_ns() - started_wall_ns, not_before)
+
+    def __call__(self) -> int:
+        return self._base + self._world.monotonic_ns() - self._anchor
+
+    def monotonic_at(self, at: int) -> int:
+        """The monotonic time of a moment of the run."""
+        return self._anchor + at - self._base
+
+
+class Driver:
+    """Drives one run in this process until it ends, pauses or fails to commit."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        lease: Lease,
+        world: World,
+        committer: Committer,
+        clock: Clock,
+        *,
+        summary: Callable[[State], bytes],
+        on_end: Callable[[BaseException | None], None],
+        ledger: Callable[[], list[LedgerChange]],
+    ) -> None:
+        self.machine, self.lease, self._world, self._committer = machine, lease, world, committer
+        self.clock = clock
+        self.attempts: Attempts | None = None
+        self.watchers: list[Watcher] = []
+        self.requests_done: list[int] = []
+        self._summary, self._on_end, self._ledger = summary, on_end, ledger
+        self._inbox: list[Observation] = []
+        self._scheduled = False
+        self._committing = False
+        self._timer: Timer | None = None
+        self._timer_at: int | None = None
+        self.is_over = False
+
+    def post(self, observation: Observation) -> None:
+        """Put an observation into the inbox; the pump runs soon."""
+        self._inbox.append(observation)
+        if not self._scheduled and not self._committing:
+            self._scheduled = True
+            self._world.call_soon(self._pump)
+
+    def begin(self, first: Callable[[], Turn]) -> None:
+        """Make and commit the first turn of this life."""
+        self._take(first)
+
+    def _pump(self) -> None:
+        self._scheduled = False
+        if self._committing or self.is_over:
+            return
+        observations, self._inbox = self._inbox, []
+        self._take(lambda: self.machine.turn(observations))
+
+    def _take(self, make: Callable[[], Turn]) -> None:
+        try:
+            turn = make()
+        except Exception as error:
+            self._stop(error if isinstance(error, EngineBug) else EngineBug(f"{type(error).__name__}: {error}"), error)
+            return
+        if not turn.facts and not self.requests_done:
+            self._obey(turn.commands)
+            return
+        self._committing = True
+        self._committer.commit(self._record(turn), lambda error: self._committed(turn, error), off_loop=self._may_wait())
+
+    def _may_wait(self) -> bool:
+        return bool(self.machine.in_flight) or self._committer.is_busy
+
+    def _record(self, turn: Turn) -> TurnRecord:
+        state = self.machine.state
+        done, self.requests_done = self.requests_done, []
+        ended = state.status != "running"
+        return TurnRecord(
+            self.lease,
+            encode_facts(turn.facts),
+            turn.blobs,
+            turn.sync,
+            done,
+            self._ledger(),
+            state.status if ended else None,
+            self._summary(state) if ended else None,
+            self._world.wall_ns() if ended else 0,
+        )
+
+    def _committed(self, turn: Turn, error: BaseException | None) -> None:
+        self._committing = False
+        if error is not None:
+            self._stop(error if isinstance(error, JournalError) else JournalError(str(error)), error)
+            return
+        for watcher in self.watchers:
+            watcher(turn.facts, self.machine.state)
+        self._obey(turn.commands)
+        if self._inbox and not self._scheduled and not self.is_over:
+            self._scheduled = True
+            self._world.call_soon(self._pump)
+
+    def _obey(self, commands: Sequence[Command]) -> None:
+        attempts = self.attempts
+        assert attempts is not None
+        for command in commands:
+            if type(command) is StartAttempt:
+                attempts.start(command)
+            elif type(command) is StopAttempt:
+                attempts.stop(command.task, command.attempt, command.why)
+            elif type(command) is EndRun:
+                self._stop(None, None)
+                return
+        self._arm()
+
+    def _arm(self) -> None:
+        """One timer for the earliest deadline of the run."""
+        due = self.machine.next_deadline
+        if due == self._timer_at or self.is_over:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_at = due
+        if due is not None:
+            self._timer = self._world.call_at(self.clock.monotonic_at(due), self._tick)
+
+    def _tick(self) -> None:
+        self._timer, self._timer_at = None, None
+        self.post(Tick(self.clock()))
+
+    def _stop(self, error: BaseException | None, cause: BaseException | None) -> None:
+        if self.is_over:
+            return
+        self.is_over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.attempts is not None:
+            self.attempts.abandon()
+        if error is not None and cause is not None and error is not cause:
+            error.__cause__ = cause
+        self._on_end(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Stop because this process may or can no longer drive the run."""
+        self._stop(error, error)
+
+    def abandon(self) -> None:
+        """Stop without a word to the journal, as a crash would."""
+        self._stop(None, None)

@@ -1,0 +1,129 @@
+"""The program of a worker process: reads calls from its standard input, runs tasks, writes answers.
+
+    reader thread   stdin -> queue; end of file while a task runs -> kill the whole process group
+    main thread     queue -> task.invoke -> the pipe that was stdout
+
+The pipe is moved away from stdout first: what tasks print goes to stderr, what they read from stdin is empty.
+PR_SET_PDEATHSIG was rejected: it kills this process before it can take its children along, and fires when the
+*thread* that started it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import threading
+from typing import BinaryIO, NoReturn
+
+import msgspec
+
+from makespan.errors import GraphError, LimitError, UsageError, record_of
+from makespan.ports import Produced
+from makespan.runtime.frames import (
+    HEADER_BYTES,
+    MAX_FRAME_BYTES,
+    Answer,
+    Call,
+    Failure,
+    Hello,
+    ToWorker,
+    pack,
+)
+from makespan.runtime.targets import load_task
+
+TERMINATED = 128 + signal.SIGTERM
+REFUSALS = (GraphError, LimitError, UsageError)
+"""Raised by the worker around a task: another attempt would meet them again."""
+
+
+class Terminated(SystemExit):
+    """SIGTERM arrived: unwind the task, so that its `finally` blocks run, and end."""
+
+
+class Worker:
+    """One worker process, on the two ends of its pipes."""
+
+    def __init__(self, calls: BinaryIO, answers: BinaryIO) -> None:
+        self._calls, self._answers = calls, answers
+        self._inbox: queue.SimpleQueue[Hello | Call | None] = queue.SimpleQueue()
+        self._open_calls = 0
+        self._max_frame_bytes = MAX_FRAME_BYTES
+
+    def serve(self) -> None:
+        """Answer calls until the engine closes the pipe."""
+        threading.Thread(target=self._read, name="makespan-reader", daemon=True).start()
+        while (frame := self._inbox.get()) is not None:
+            match frame:
+                case Hello():
+                    sys.path[:] = frame.sys_path
+                    self._max_frame_bytes = frame.max_frame_bytes
+                case Call():
+                    answer = self._answer(frame)
+                    sys.stdout.flush()
+                    self._answers.write(answer)
+                    self._open_calls -= 1
+
+    def _answer(self, call: Call) -> bytes:
+        try:
+            produced = load_task(call.target).invoke(call.args, call.info)
+            return self._packed(produced, call)
+        except Terminated:
+            raise
+        except REFUSALS as error:
+            return self._failed(error, retryable=False)
+        except BaseException as error:  # noqa: BLE001 - whatever a task raises is its failure, sys.exit() too
+            return self._failed(error)
+
+    def _packed(self, produced: Produced, call: Call) -> bytes:
+        return pack(Answer(produced), self._max_frame_bytes, what=f"result of {call.info.key}")
+
+    def _failed(self, error: BaseException, *, retryable: bool | None = None) -> bytes:
+        record = record_of(error)
+        if retryable is not None:
+            record = msgspec.structs.replace(record, retryable=retryable)
+        return pack(Failure(record), self._max_frame_bytes, what="error")
+
+    # ------------------------------------------------------------ reader thread
+
+    def _read(self) -> None:
+        decoder = msgspec.msgpack.Decoder(ToWorker)
+        while (body := self._read_body()) is not None:
+            frame = decoder.decode(body)
+            self._open_calls += isinstance(frame, Call)
+            self._inbox.put(frame)
+        if self._open_calls:
+            os.killpg(0, signal.SIGKILL)  # nobody can receive the result; its effects must stop now
+        self._inbox.put(None)
+
+    def _read_body(self) -> bytes | None:
+        header = self._calls.read(HEADER_BYTES)
+        size = int.from_bytes(header, "big")
+        body = self._calls.read(size) if len(header) == HEADER_BYTES else b""
+        return body if body and len(body) == size else None
+
+
+def terminate(signal_number: int, _frame: object) -> NoReturn:
+    """Handler of SIGTERM."""
+    raise Terminated(128 + signal_number)
+
+
+def main() -> None:
+    """Entry point of `python -m makespan.runtime.worker`."""
+    calls = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        Worker(calls, answers).serve()
+    except BrokenPipeError:
+        os.killpg(0, signal.SIGKILL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.killpg(0, signal.SIGTERM)  # children that tasks left behind
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What the engine lends to running tasks: models by name, prices, and the worst case of a prompt before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from makespan.authoring.prompt import PromptCode
+from makespan.errors import ProviderError, suggestion
+from makespan.graph.node import Declaration
+from makespan.models.prices import Price, PriceList
+from makespan.models.registry import build_model
+from makespan.ports import Model, TaskCode
+from makespan.values import NanoUsd, Usage
+
+DEFAULT_MODEL = "embedded"
+
+
+class EngineServices:
+    """Models and prices of one engine. Models are built at their first use and closed with the engine.
+
+    Args:
+        models: what a name stands for: a Model, or a built-in name (`embedded`, `openai:NAME`, …).
+    """
+
+    def __init__(self, models: Mapping[str, Model | str], prices: Mapping[str, Price], *, allow_unknown_prices: bool) -> None:
+        self._configured = dict(models)
+        self._prices = PriceList(prices, allow_unknown=allow_unknown_prices)
+        self._built: dict[str, Model] = {}
+
+    def model(self, name: str) -> Model:
+        """The model a name stands for."""
+        found = self._built.get(name)
+        if found is None:
+            found = self._built[name] = self._build(name)
+        return found
+
+    def _build(self, name: str) -> Model:
+        configured = self._configured.get(name)
+        if configured is None and name == "default":
+            return self.model(DEFAULT_MODEL)
+        if configured is None and name not in self._configured and ":" not in name:
+            try:
+                return build_model(name)
+            except ProviderError as error:
+                if error.kind != "unknown_model":
+                    raise
+                known = [*self._configured, "embedded", "scripted", "default"]
+                raise ProviderError(
+                    f"no model is configured under the name {name!r}{suggestion(name, known)}; "
+                    f"configured: {', '.join(self._configured) or 'none'}. Add it to [models] in makespan.toml, "
+                    f"or to Engine(models={{{name!r}: ...}})",
+                    kind="unknown_model",
+                    retryable=False,
+                ) from None
+        if isinstance(configured, str):
+            return self.model(configured) if configured in self._configured and configured != name else build_model(configured)
+        return build_model(name) if configured is None else configured
+
+    def cost(self, model: str, usage: Usage) -> NanoUsd:
+        return self._prices.cost(model, usage)
+
+    async def close(self) -> None:
+        """Close every model that was built here."""
+        built, self._built = self._built, {}
+        for model in {id(m): m for m in built.values()}.values():
+            await model.close()
+
+
+class RunPricing:
+    """The machine's look into the price list."""
+
+    def __init__(self, codes: Callable[[str], TaskCode | None], services: EngineServices) -> None:
+        self._codes, self._services = codes, services
+
+    def worst_case(self, declaration: Declaration, args: bytes) -> int:
+        code = self._codes(declaration.key)
+        if isinstance(code, PromptCode):
+            return code.worst_case(args, self._services)
+        return declaration.options.budget or 0

@@ -1,0 +1,277 @@
+"""A world on virtual time for the real runtime: one seed gives one run, with crashes where you want them.
+
+    with SimulatedWorld(seed=7, disk=disk) as world:
+        world.crash_after(120)
+        try:
+            result = world.run_until(main(world))
+        except SimulatedCrash:
+            result = world.run_until(main(world))           # the next life, on the same disk
+
+Clock, interleaving, thread latencies and random bytes come from the seed, each from its own stream, so that one more
+draw in one place does not shift the others. Everything runs in the calling thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NoReturn, TypeVar
+
+from makespan.errors import EngineBug
+from makespan.ports import Cancellable, Owner, Timer
+from makespan.runtime.world import as_coroutine
+from makespan.testing.disk import SimulatedDisk
+from makespan.testing.lives import LIFE, Life, SimulatedCrash, SimulatedDeadlock
+from makespan.testing.virtual_loop import VirtualLoop
+
+T = TypeVar("T")
+Done = Callable[[Any, BaseException | None], None]
+WALL_START_NS = 1_767_225_600 * 1_000_000_000
+"""Wall clock when virtual time begins: 2026-01-01, UTC."""
+THREAD_LATENCY_S = (0.000_05, 0.005)
+"""Least and most virtual time until work given to a thread starts, and again until the loop hears of its end."""
+MAX_CALLBACKS = 10_000_000
+FIRST_PID = 100
+
+
+class SimulatedProcess:
+    """One simulated process: a `ports.World` of its own on the shared clock. Made by `SimulatedWorld.process`.
+
+    When it is dead, nothing it started runs again and every request to the world raises SimulatedCrash.
+    """
+
+    def __init__(self, world: SimulatedWorld, name: str, host: str, pid: int) -> None:
+        self._world, self.name, self._host = world, name, host
+        self._begin_life(pid)
+
+    def _begin_life(self, pid: int) -> None:
+        world = self._world
+        self.life = Life(self.name)
+        world.births += 1
+        self._owner = Owner(boot_id=f"{self._host}/{world.boots}", pid=pid, started=world.births)
+        world.lives[self._owner] = self.life
+        self._bytes = random.Random(f"{world.seed}/bytes/{world.births}")
+        self._commits_until_ns = 0
+
+    # ------------------------------------------------------------ ports.World
+
+    def wall_ns(self) -> int:
+        return WALL_START_NS + self._world.loop.now_ns + self._world.wall_offset_ns
+
+    def monotonic_ns(self) -> int:
+        return self._world.loop.now_ns
+
+    def random_bytes(self, count: int) -> bytes:
+        return self._bytes.randbytes(count)
+
+    def owner(self) -> Owner:
+        return self._owner
+
+    def is_alive(self, owner: Owner) -> bool | None:
+        """As on a real host: None for another host, container or boot; False for a number used again."""
+        if owner.boot_id != self._owner.boot_id:
+            return None
+        life = self._world.lives.get(owner)
+        return life is not None and life.is_alive
+
+    def call_at(self, monotonic_ns: int, callback: Callable[[], None]) -> Timer:
+        return self._world.loop.call_at_ns(monotonic_ns, callback, context=self._context())
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self._world.loop.call_soon(callback, context=self._context())
+
+    def spawn(self, work: Awaitable[None], name: str) -> Cancellable:
+        """Start `work`. What it raises ends `run_until`."""
+        task = self._world.loop.create_task(as_coroutine(work), name=name, context=self._context())
+        task.add_done_callback(_report_failure)
+        return task
+
+    def in_thread(self, work: Callable[[], Any], done: Done) -> None:
+        """Run `work` at a seeded later time, `done` at a still later one: a crash may come between them."""
+        self._work_at(self._world.loop.now_ns + self._world.latency_ns(), work, done)
+
+    def commit_in_thread(self, work: Callable[[], Any], done: Done) -> None:
+        """As `in_thread`, one after the other."""
+        starts_ns = max(self._world.loop.now_ns, self._commits_until_ns) + self._world.latency_ns()
+        self._commits_until_ns = self._work_at(starts_ns, work, done)
+
+    def close(self) -> None:
+        """Nothing to do: the world owns the loop."""
+
+    def _work_at(self, starts_ns: int, work: Callable[[], Any], done: Done) -> int:
+        """When the loop hears of the end."""
+        ends_ns = starts_ns + self._world.latency_ns()
+        context = self._context()
+
+        def run() -> None:
+            result: Any = None
+            error: BaseException | None = None
+            try:
+                result = work()
+            except SimulatedCrash:
+                raise
+            except BaseException as raised:  # noqa: BLE001 - handed to `done`
+                error = raised
+            self._world.loop.call_at_ns(ends_ns, lambda: done(result, error), context=context)
+
+        self._world.loop.call_at_ns(starts_ns, run, context=context)
+        return ends_ns
+
+    def _context(self) -> contextvars.Context:
+        if not self.life.is_alive:
+            raise SimulatedCrash(f"process {self.name} is dead")
+        context = contextvars.copy_context()
+        if context.get(LIFE) is not self.life:
+            context.run(LIFE.set, self.life)
+        return context
+
+    # ------------------------------------------------------------ what a test does
+
+    @property
+    def is_dead(self) -> bool:
+        return not self.life.is_alive
+
+    def kill(self) -> None:
+        """As `kill -9`: from now on nothing of it runs. Disk and other processes stay as they are."""
+        self._world.loop.kill(self.life)
+
+    def run_until(self, work: Coroutine[Any, Any, T], *, max_callbacks: int = MAX_CALLBACKS) -> T:
+        """Run the world until `work`, a part of this process, is done.
+
+        Raises:
+            SimulatedCrash: this process was killed, or the machine crashed.
+            SimulatedDeadlock: it can never end, or took more than `max_callbacks`.
+            Exception: what `work` raised, or else what spawned work or a callback raised.
+        """
+        return self._world._run(self, work, max_callbacks)
+
+
+class SimulatedWorld(SimulatedProcess):
+    """A machine with one process, itself; `process` adds more. A context manager.
+
+    Args:
+        disk: killed or cut with the machine.
+        shuffle: whether the seed also draws which of several ready tasks goes first.
+    Cost: see `VirtualLoop`.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        disk: SimulatedDisk | None = None,
+        *,
+        shuffle: bool = True,
+        thread_latency_s: tuple[float, float] = THREAD_LATENCY_S,
+    ) -> None:
+        self.seed, self.disk = seed, disk
+        self.births, self.boots, self.wall_offset_ns = 0, 1, 0
+        self.lives: dict[Owner, Life] = {}
+        self.loop = VirtualLoop(random.Random(f"{seed}/order") if shuffle else None)
+        self.loop.set_exception_handler(lambda _, context: self._failures.append(context))
+        self.loop.run_in_thread = lambda work, done: self._current().in_thread(work, done)
+        self._failures: list[dict[str, Any]] = []
+        self._processes: list[SimulatedProcess] = [self]
+        self._latency = random.Random(f"{seed}/latency")
+        self._latency_s = thread_latency_s
+        self._crash = random.Random(f"{seed}/crash")
+        self._is_power_cut = False
+        super().__init__(self, "main", "host", FIRST_PID)
+
+    def process(self, name: str, *, host: str = "host", pid: int | None = None) -> SimulatedProcess:
+        """A new process. `pid` to reuse a number; another `host` is one whose processes cannot be seen."""
+        process = SimulatedProcess(self, name, host, FIRST_PID + self.births if pid is None else pid)
+        self._processes.append(process)
+        return process
+
+    def jump_wall(self, seconds: float) -> None:
+        """Set the wall clock forward or back; the monotonic clock does not notice."""
+        self.wall_offset_ns += round(seconds * 1_000_000_000)
+
+    def latency_ns(self) -> int:
+        """The next latency of a thread."""
+        return round(self._latency.uniform(*self._latency_s) * 1_000_000_000)
+
+    # ------------------------------------------------------------ crashes
+
+    def crash_after(self, callbacks: int, *, power_cut: bool = False) -> None:
+        """Crash between two callbacks, when so many more have run: `run_until` raises SimulatedCrash.
+
+        All processes die. With `power_cut` the machine reboots and the disk loses what was not synced.
+        """
+        self._is_power_cut = power_cut
+        self.loop.crash_at = self.loop.callbacks_run + callbacks
+
+    def crash(self, *, power_cut: bool = False) -> NoReturn:
+        """Crash now, inside a callback or inside the disk's `on_sync`."""
+        self._is_power_cut = power_cut
+        self.loop.is_crash_due = True
+        self._end_lives()
+        raise SimulatedCrash("now")
+
+    def _end_lives(self) -> None:
+        for process in self._processes:
+            process.life.is_alive = False
+
+    def _recover(self) -> None:
+        """After a crash: the dead are dropped, the disk comes back, this process begins its next life."""
+        self._end_lives()
+        self.loop.bury()
+        self.loop.crash_at, self.loop.is_crash_due = None, False
+        self._failures.clear()
+        if self.disk is not None:
+            if self._is_power_cut:
+                self.disk.power_cut(self._crash)
+            else:
+                self.disk.kill()
+        self.boots += self._is_power_cut
+        self._processes = [self]
+        self._begin_life(FIRST_PID + self.births)
+
+    # ------------------------------------------------------------ running
+
+    def _current(self) -> SimulatedProcess:
+        life = LIFE.get()
+        return next((process for process in self._processes if process.life is life), self)
+
+    def _run(self, process: SimulatedProcess, work: Coroutine[Any, Any, T], max_callbacks: int) -> T:
+        self.loop.callbacks_allowed = self.loop.callbacks_run + max_callbacks
+        self.loop.root = process.life
+        task = self.loop.create_task(work, name=process.name, context=process._context())
+        try:
+            result: T = self.loop.run_until_complete(task)
+        except SimulatedCrash:
+            if self.loop.is_crash_due:
+                self._recover()
+            raise
+        except SimulatedDeadlock as deadlock:
+            self._raise_failure(deadlock)  # it is the likely cause
+            raise
+        self._raise_failure(None)
+        return result
+
+    def _raise_failure(self, consequence: SimulatedDeadlock | None) -> None:
+        failures, self._failures = self._failures, []
+        for context in failures:
+            raise context.get("exception") or EngineBug(context["message"]) from consequence
+
+    def close(self) -> None:
+        """Drop everything. Nothing of it warns."""
+        if not self.loop.is_closed():
+            self._end_lives()
+            self.loop.bury()
+            self.loop.close()
+
+    def __enter__(self) -> SimulatedWorld:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        message = f"{task.get_name()} failed"
+        task.get_loop().call_exception_handler({"message": message, "exception": error, "task": task})
