@@ -20,16 +20,14 @@ from makespan.authoring.place import Registry
 from makespan.authoring.prompt import Prompt, PromptCode, Structured
 from makespan.authoring.ref import Ref
 from makespan.authoring.task import Task
-from makespan.authoring.trace import Traced, registry_of, trace
+from makespan.authoring.trace import Traced, collector_resting, registry_of, trace
 from makespan.errors import JournalError, LeaseLost, UsageError
-from makespan.graph.check import check
 from makespan.graph.edit import Edit
 from makespan.graph.graph import Graph
 from makespan.machine.broker import Broker, Held, Rate
 from makespan.machine.facts import Limits, RunStarted, decode_facts
 from makespan.machine.machine import Machine, Turn
 from makespan.machine.observations import CancelAsked, Decided, EditAsked, Granted, Interrupted, Observation
-from makespan.machine.opening import opening
 from makespan.machine.state import State
 from makespan.models import structured, template
 from makespan.models.prices import Price
@@ -162,7 +160,10 @@ class Engine:
             GraphError: the workflow cannot be traced. UsageError: not a call, or the engine is closed.
         """
         self._must_be_open()
-        traced = trace_call(call)
+        with collector_resting():
+            return self._start(trace_call(call), options)
+
+    def _start(self, traced: Traced, options: RunOptions) -> Run[Any]:
         run_id = options.get("id") or self._new_id()
         if run_id in self._runs:
             return self._runs[run_id]
@@ -170,12 +171,14 @@ class Engine:
         target = options.get("target") or traced.target
         lease = self.journal.create(run_id, traced.workflow, target, world.owner(), now, LEASE_NS)
         if lease is None:
+            lease = self._not_begun(run_id)
+        if lease is None:
             return self.get(run_id)
         budget, deadline = options.get("budget_usd"), options.get("deadline_s")
         header = RunStarted(
             run_id,
             traced.workflow,
-            traced.root,
+            traced.template.root,
             traced.inputs,
             now,
             options.get("seed", int.from_bytes(world.random_bytes(4), "big")),
@@ -185,12 +188,12 @@ class Engine:
             options.get("sync") == "full",
             target,
         )
-        facts, blobs = opening(header, traced.nodes, traced.scopes)
-        run: Run[T] = Run(self, lease, State(self._loader(dict(blobs))), traced.registry, traced.returns)
+        opening = traced.template.opening
+        run: Run[Any] = Run(self, lease, State(self._loader(dict(opening.blobs))), traced.template.registry.copy(), traced.returns)
 
         def first() -> Turn:
-            turn = run.machine.begin(facts)
-            turn.blobs.extend(blobs)
+            turn = run.machine.begin([header, *opening.facts], opening.graph)
+            turn.blobs.extend(opening.blobs)
             return turn
 
         self._launch(run, header, first)
@@ -266,7 +269,7 @@ class Engine:
             self.world,
             self.committer,
             clock,
-            summary=lambda state: msgspec.json.encode(summarise(state)),
+            summary=lambda state: b"" if self.store == "memory" else msgspec.json.encode(summarise(state)),
             on_end=lambda error: self._ended(run, error),
             ledger=gate.take_changes,
         )
@@ -321,6 +324,14 @@ class Engine:
             return found if found is not None else self.journal.blob(digest)
 
         return load
+
+    def _not_begun(self, run_id: str) -> Lease | None:
+        """The lease of a run that was created and killed before its first commit; None for any other."""
+        if next(iter(self.journal.read(run_id)), None) is not None:
+            return None
+        return self.journal.acquire(
+            run_id, self.world.owner(), self.world.wall_ns(), LEASE_NS, may_replace=self._may_replace
+        )
 
     def _find_code(self, target: str) -> Task[..., Any]:
         found = load_target(target)
@@ -526,9 +537,7 @@ def trace_call(call: Any) -> Traced:
     if not isinstance(call, Ref) or call._unbound is None:
         got = repr(call) if isinstance(call, (Ref, Task)) else type(call).__name__
         raise UsageError(f"give the call itself, e.g. ms.run(incident('payments')); got {got}")
-    traced = trace(call._unbound)
-    check(traced.nodes, traced.scopes)
-    return traced
+    return trace(call._unbound)
 
 
 def open_journal(store: str, *, readonly: bool = False) -> Journal:
@@ -602,4 +611,4 @@ def _own(store: str, begin: Callable[[Engine], Run[T]]) -> Run[T]:
 
 def plan(call: Ref[Any], /) -> Graph:
     """The graph a call stands for, checked; nothing runs."""
-    return trace_call(call).graph
+    return trace_call(call).template.graph

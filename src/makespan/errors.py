@@ -138,7 +138,7 @@ def record_of(error: BaseException) -> ErrorRecord:
 
 
 def qualified_name(kind: type) -> str:
-    """`ValueError`, `json.decoder.JSONDecodeError`; classes of a script count under its file's name, not `__main__`.
+    """`ValueError`, `json.decoder.JSONDecodeError`; a class of the running script counts under its file's name.
 
     So `python app.py`, the command line and a worker process write the same name into a journal.
     """
@@ -198,7 +198,7 @@ def _retry_after_s(error: BaseException) -> float | None:
 
 
 def _where(traceback: TracebackType | None) -> str:
-    """The innermost frame of the user's own code; without one, of an installed package; else the innermost."""
+    """The innermost frame of the user's own code; without one, of an installed package; else of any."""
     place, best = "", 3
     while traceback is not None:
         code = traceback.tb_frame.f_code

@@ -5,7 +5,7 @@ Each has at least one implementation in this package. Pass your own object that 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Literal, Protocol
 
@@ -178,8 +178,8 @@ class World(Protocol):
 
     def call_soon(self, callback: Callable[[], None]) -> None: ...
 
-    def spawn(self, work: Awaitable[None], name: str) -> Cancellable:
-        """Start asynchronous work on the loop."""
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> Cancellable:
+        """Start asynchronous work on the loop. The caller keeps the handle, and the work reports its own failures."""
         ...
 
     def in_thread(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
@@ -189,7 +189,7 @@ class World(Protocol):
     def commit_in_thread(
         self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]
     ) -> None:
-        """As `in_thread`, in order and one at a time, on a thread that user code cannot occupy: for commits."""
+        """As `in_thread`, in order, one at a time, on a thread that user code cannot occupy: for commits."""
         ...
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from makespan.authoring.failures import raisable
@@ -31,15 +32,30 @@ class Result(Generic[T_co]):
         self.reason = state.reason
         """Why it is paused: budget, deadline, decision or divergence."""
         self.detail = state.detail
-        self.summary: Summary = summarise(state)
-        self.cost_usd = self.summary.cost_usd
-        self.makespan_s = self.summary.makespan_s
-        self.critical_path_s = self.summary.critical_path_s
+        self.cost_usd = state.cost / 1e9
         self.usage: Usage = state.usage
-        self.gaps = gaps(state)
-        """One line for each task whose result is missing: `task: why`."""
         self.resume_command = resume_command(state.run_id, store)
         self._state, self._returns = state, returns
+
+    @cached_property
+    def summary(self) -> Summary:
+        """All totals of the run. Cost: about 1 µs a task, once."""
+        return summarise(self._state)
+
+    @cached_property
+    def gaps(self) -> list[str]:
+        """One line for each task whose result is missing: `task: why`."""
+        return gaps(self._state)
+
+    @property
+    def makespan_s(self) -> float:
+        """From the first attempt's start to the last task's end, seconds."""
+        return self.summary.makespan_s
+
+    @property
+    def critical_path_s(self) -> float:
+        """Longest chain of tasks that waited for each other, seconds: no schedule could have been shorter."""
+        return self.summary.critical_path_s
 
     def __bool__(self) -> bool:
         return self.status == "succeeded"

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextvars import Context, copy_context
 from typing import Any
 
-from makespan.authoring.context import BodyContext, running
+from makespan.authoring.context import BodyContext, running_body
 from makespan.authoring.failures import raisable
 from makespan.authoring.loop import BodyLoop, TimerHandle
 from makespan.authoring.place import Place, Registry, current
@@ -69,7 +69,7 @@ class LiveBodies:
         self._at(at)
         variables = copy_context()
         variables.run(current.set, Place(self, ScopeId(id)))
-        variables.run(running.set, inside)
+        variables.run(running_body.set, inside)
         body = self._run(variables, workflow.fn(**values))
         self._bodies[task] = body
         body.add_done_callback(lambda done: self._body_done(task, workflow.signature.result.encode, done))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from makespan.authoring.context import TaskContext, running
 from makespan.authoring.place import InsideTask, current
 from makespan.authoring.task import Task
 from makespan.codec import NotEncodable
@@ -18,7 +17,6 @@ class FunctionCode:
         self._task = task
         self._signature = task.signature
         self._fn = task.fn
-        self._inside = InsideTask(task.key)
         self.key = task.key
         self.target = task.target
         self.executor = _executor(task)
@@ -26,17 +24,15 @@ class FunctionCode:
     def invoke(self, args: bytes, info: AttemptInfo) -> Produced:
         """Run the function here and now."""
         values = self._signature.decode(args)
-        place, context = current.set(self._inside), running.set(TaskContext(info))
+        place = current.set(InsideTask(self.key, info))
         try:
             return Produced(self._encode(self._fn(**values)))
         finally:
             current.reset(place)
-            running.reset(context)
 
     async def invoke_async(self, args: bytes, info: AttemptInfo) -> Produced:
         """Run the coroutine function; the caller gives every attempt a context of its own."""
-        current.set(self._inside)
-        running.set(TaskContext(info))
+        current.set(InsideTask(self.key, info))
         return Produced(self._encode(await self._fn(**self._signature.decode(args))))
 
     def _encode(self, value: Any) -> bytes:

@@ -20,7 +20,7 @@ import msgspec
 from makespan.authoring.bodies import TIMER, LiveBodies
 from makespan.authoring.failures import raisable
 from makespan.authoring.place import Guard, Place, current, here
-from makespan.authoring.ref import Ref, outcome_ref, several, source_of, unbound
+from makespan.authoring.ref import Picked, Ref, outcome_ref, several, source_of, unbound
 from makespan.authoring.signature import Pieces, bind_here
 from makespan.authoring.task import HOOKS, Task
 from makespan.authoring.trace import TraceBuilder
@@ -127,7 +127,7 @@ def _joined(place: Place, task: TaskId, candidates: Sequence[Ref[Any]], *, many:
 
     union = _union(kinds)
     ref: Ref[Any] = Ref(place.builder, task, list[union] if many else union, "first", (1,))  # type: ignore[valid-type]
-    ref._pick = pick
+    ref._special = Picked(pick)
     return ref
 
 
@@ -387,7 +387,7 @@ class scope:  # noqa: N801 - reads as a statement: `async with ms.scope("booking
         bodies.on_scope_end(self._id, self._on_end)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         current.reset(self._token)
         bodies = self._outer.builder
         assert isinstance(bodies, LiveBodies)
@@ -399,7 +399,6 @@ class scope:  # noqa: N801 - reads as a statement: `async with ms.scope("booking
             if kind is not None and issubclass(kind, asyncio.CancelledError) and self._task is not None:
                 self._task.uncancel()
             raise raisable(f"scope {self._name}", self._error, (), ()) from None
-        return False
 
     def _on_end(self, error: ErrorRecord | None) -> None:
         if error is not None and self._error is None:

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Protocol
 
+from makespan.authoring.place import InsideTask, current
 from makespan.errors import GraphError
 from makespan.ports import AttemptInfo
 
@@ -122,12 +123,16 @@ class BodyContext:
         return uuid.UUID(int=self.random.getrandbits(128), version=4)
 
 
-running: ContextVar[Context | None] = ContextVar("makespan_context", default=None)
-
-
 def context() -> Context:
     """The context of the running task or workflow body. Raises GraphError outside of both."""
-    found = running.get()
-    if found is None:
+    inside = current.get()
+    if isinstance(inside, InsideTask) and inside.info is not None:
+        return TaskContext(inside.info)
+    body = running_body.get()
+    if body is None or isinstance(inside, InsideTask):
         raise GraphError("ms.context() works while a task or an async workflow runs")
-    return found
+    return body
+
+
+running_body: ContextVar[BodyContext | None] = ContextVar("makespan_body", default=None)
+"""The context of the live body that runs right now."""

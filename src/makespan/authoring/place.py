@@ -17,6 +17,7 @@ from makespan.errors import GraphError
 from makespan.graph.digest import Identity, occurrence
 from makespan.graph.node import Declaration, First, Kind, MapOver, Mode, Node, Scope, Source
 from makespan.graph.tokens import tokens
+from makespan.ports import AttemptInfo
 from makespan.values import Nanos, ScopeId, TaskId
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ class Registry:
             raise GraphError(
                 f"two functions have the key {task.key!r} ({known.where} and {task.where}); give one of them key=..."
             )
+
+    def copy(self) -> Registry:
+        """The same, for one more run: what that adds stays with it."""
+        registry = Registry()
+        registry._tasks.update(self._tasks)
+        return registry
 
     def get(self, key: str) -> Task[..., Any] | None:
         return self._tasks.get(key)
@@ -68,6 +75,22 @@ class Guard(msgspec.Struct, frozen=True):
     wanted: bool
 
 
+class Called:
+    """What all calls of one task in one place share, looked up once."""
+
+    __slots__ = ("after", "declaration", "encode", "identity", "key", "returns", "task")
+
+    def __init__(self, inside: ScopeId, task: Task[..., Any]) -> None:
+        self.task = task
+        """Kept, so that its `id` stays its own."""
+        self.identity = Identity(inside, task.identity)
+        self.declaration = task.declaration
+        self.encode = task.signature.encode
+        self.returns = task.signature.returns
+        self.key = task.key
+        self.after = task.after
+
+
 class Place:
     """One scope of one run as the code inside it sees it.
 
@@ -75,7 +98,7 @@ class Place:
     map, which share the map's scope but are known by their content.
     """
 
-    __slots__ = ("_identities", "_kept", "_seen", "builder", "depth", "guards", "inside", "real")
+    __slots__ = ("_called", "_seen", "builder", "depth", "guards", "inside", "real")
 
     def __init__(self, builder: Builder, real: ScopeId, inside: ScopeId | None = None, guards: tuple[Guard, ...] = (), depth: int = 0) -> None:
         self.builder = builder
@@ -84,37 +107,38 @@ class Place:
         self.guards = guards
         self.depth = depth
         """How many maps are around it."""
-        self._identities: dict[int, Identity] = {}
-        self._kept: list[object] = []
+        self._called: dict[int, Called] = {}
         self._seen: dict[bytes, int] = {}
 
     def guarded(self, guard: Guard) -> Place:
         """The same place under one more guard."""
         place = Place(self.builder, self.real, self.inside, (*self.guards, guard), self.depth)
-        place._identities, place._kept, place._seen = self._identities, self._kept, self._seen
+        place._called, place._seen = self._called, self._seen
         return place
 
     def call(self, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ref[Any]:
         """Make the call a node and give its Ref."""
-        signature = task.signature
-        pieces, sources = signature.encode(args, kwargs)
-        after = task.after
-        if after:
-            sources = [*sources, *(Source(ref._task, (), Mode.AFTER) for ref in after)]
-        identity = self._identities.get(id(task))
-        if identity is None:
-            identity = self._identities[id(task)] = Identity(self.inside, task.identity)
-            self._kept.append(task)
+        called = self._called.get(id(task))
+        if called is None:
+            called = self._called[id(task)] = Called(self.inside, task)
             self.builder.registry.add(task)
-        declaration = task.declaration
-        if len(pieces) == 1 and not sources and not self.guards:
-            content: TaskId = identity.of(pieces[0])  # type: ignore[arg-type]
-            task_id = self._numbered(content)
-            self.builder.add(Node(task_id, declaration, self.real, pieces))
+        pieces, sources = called.encode(args, kwargs)
+        if called.after:
+            sources = [*sources, *(Source(ref._task, (), Mode.AFTER) for ref in called.after)]
+        if sources or self.guards:
+            content = called.identity.of(_encode((pieces, sources)))
         else:
-            task_id = self._numbered(identity.of(_encode((pieces, sources))))
-            self._add(Node(task_id, declaration, self.real, pieces, tuple(sources)))
-        return Ref(self.builder, task_id, signature.returns, task.key)
+            content = called.identity.of(pieces[0])  # type: ignore[arg-type]  # without holes it is one piece of bytes
+        if content in self._seen:
+            content = self._numbered(content)
+        else:
+            self._seen[content] = 0
+        node = Node(content, called.declaration, self.real, pieces, tuple(sources))
+        if self.guards:
+            self._add(node)
+        else:
+            self.builder.add(node)
+        return Ref(self.builder, content, called.returns, called.key)
 
     def special(
         self,
@@ -182,10 +206,12 @@ def with_name(expression: str, name: str) -> str:
 
 
 class InsideTask:
-    """Marks that a task's code is running."""
+    """Marks that a task's code is running, and as which attempt."""
 
-    def __init__(self, key: str) -> None:
-        self.key = key
+    __slots__ = ("info", "key")
+
+    def __init__(self, key: str, info: AttemptInfo | None = None) -> None:
+        self.key, self.info = key, info
 
 
 current: ContextVar[Place | InsideTask | None] = ContextVar("makespan_place", default=None)

@@ -16,7 +16,6 @@ from typing import Any, Never, ParamSpec, TypeVar, Unpack
 
 import msgspec
 
-from makespan.authoring.context import TaskContext, running
 from makespan.authoring.place import InsideTask, current
 from makespan.authoring.task import Task, TaskOptions
 from makespan.errors import GraphError, ProviderError
@@ -120,7 +119,7 @@ class PromptCode:
         """Ask the models in order until one gives an answer that fits."""
         services = info.services
         assert services is not None
-        running.set(TaskContext(info))
+        current.set(InsideTask(self.key, info))
         request = self.request(args, info.seed)
         spent, usage = NanoUsd(0), Usage()
         names = self._task.declaration.options.models

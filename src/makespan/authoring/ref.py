@@ -49,10 +49,19 @@ class Several:
         self.refs, self.errors = refs, errors
 
 
+class Picked:
+    """How a body decodes the value of a FIRST node: by the type of the one that won."""
+
+    __slots__ = ("decode",)
+
+    def __init__(self, decode: Callable[[bytes], Any]) -> None:
+        self.decode = decode
+
+
 class Ref(Awaitable[T_co], _Stands):  # type: ignore[misc]  # stands for Any on purpose, see _Stands
     """Stands for a value of type T. No public attribute of its own: `ref.x` is an edge to field x."""
 
-    __slots__ = ("_builder", "_mode", "_pick", "_name", "_path", "_several", "_task", "_type", "_unbound")
+    __slots__ = ("_builder", "_mode", "_name", "_path", "_special", "_task", "_type")
 
     if TYPE_CHECKING:
         _builder: Builder | None
@@ -61,9 +70,7 @@ class Ref(Awaitable[T_co], _Stands):  # type: ignore[misc]  # stands for Any on 
         _mode: Mode
         _type: Any
         _name: str
-        _several: Several | None
-        _unbound: Unbound | None
-        _pick: Callable[[bytes], Any] | None
+        _special: Several | Unbound | Picked | None
 
     def __init__(
         self,
@@ -80,9 +87,22 @@ class Ref(Awaitable[T_co], _Stands):  # type: ignore[misc]  # stands for Any on 
         self._name = name
         self._path = path
         self._mode = mode
-        self._several = None
-        self._unbound = None
-        self._pick = None
+        self._special = None
+
+    @property
+    def _several(self) -> Several | None:
+        special = self._special
+        return special if type(special) is Several else None
+
+    @property
+    def _unbound(self) -> Unbound | None:
+        special = self._special
+        return special if type(special) is Unbound else None
+
+    @property
+    def _pick(self) -> Callable[[bytes], Any] | None:
+        special = self._special
+        return special.decode if type(special) is Picked else None
 
     def __await__(self) -> Generator[Any, None, T_co]:
         if self._builder is None:
@@ -176,7 +196,7 @@ def source_of(ref: Ref[Any]) -> Source:
 def unbound(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ref[Any]:
     """The Ref of a call outside of any workflow."""
     ref: Ref[Any] = Ref(None, TaskId(b""), task.returns, task.key)
-    ref._unbound = Unbound(task, args, kwargs)
+    ref._special = Unbound(task, args, kwargs)
     return ref
 
 
@@ -185,5 +205,5 @@ def several(builder: Builder, refs: list[Ref[Any]], errors: Errors = Errors.RAIS
     kinds = {id(ref._type): ref._type for ref in refs}
     item = next(iter(kinds.values())) if len(kinds) == 1 else Any
     ref: Ref[Any] = Ref(builder, TaskId(b""), list[item], "gather")  # type: ignore[valid-type]
-    ref._several = Several(refs, errors)
+    ref._special = Several(refs, errors)
     return cast("Ref[Any]", ref)

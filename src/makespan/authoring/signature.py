@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from makespan.authoring.ref import Ref, source_of
+from makespan.authoring.ref import Ref
 from makespan.codec import Codec, Hooks, NotEncodable, check_plain
 from makespan.errors import GraphError, suggestion
-from makespan.graph.node import Errors, Mode, Source
+from makespan.graph.node import Errors, Source
 from makespan.graph.types import assignable, explain
 
 MISSING: Any = object()
@@ -42,10 +42,12 @@ class AuthoringHooks(Hooks):
 class Parameter:
     """One declared parameter."""
 
-    __slots__ = ("annotation", "codec", "default", "exact", "head", "kind", "name")
+    __slots__ = ("annotation", "codec", "default", "exact", "head", "item", "kind", "name", "where")
 
-    def __init__(self, name: str, annotation: Any, codec: Codec, default: Any, kind: Any) -> None:
+    def __init__(self, name: str, annotation: Any, codec: Codec, default: Any, kind: Any, key: str) -> None:
         self.name, self.annotation, self.codec, self.kind = name, annotation, codec, kind
+        self.where = f"argument {name!r} of {key}"
+        self.item = item_type(annotation, 0)
         self.exact = codec.exact if codec.exact in (int, str, bool, bytes) else None
         self.head = _encode(name)
         self.default = MISSING if default is MISSING else codec.encode(default)
@@ -78,7 +80,7 @@ class Signature:
         annotation = hints.get(p.name, Any)
         default = MISSING if p.default is inspect.Parameter.empty else p.default
         try:
-            return Parameter(p.name, annotation, hooks.codec(annotation), default, p.kind)
+            return Parameter(p.name, annotation, hooks.codec(annotation), default, p.kind, self.key)
         except GraphError as error:
             raise GraphError(f"parameter {p.name!r} of {self.key}: {error}") from None
 
@@ -88,29 +90,39 @@ class Signature:
         """Byte pieces with holes, and the holes' sources. Raises GraphError naming the argument that does not fit."""
         parameters = self.parameters
         values = args if len(args) == len(parameters) and not kwargs else self._bind(args, kwargs)
-        parts: list[bytes] = []
+        pieces = Pieces()
+        parts = pieces.pending
+        parts.append(b"")  # the header, once it is known how many arguments differ from their defaults
         count = 0
         for parameter, value in zip(parameters, values, strict=True):
-            if type(value) is parameter.exact:
+            kind = type(value)
+            if kind is parameter.exact:
                 encoded = _encode(value)
+            elif kind is Ref:
+                count += 1
+                parts.append(parameter.head)
+                pieces.put_ref(value, parameter.annotation, parameter.where, self._hooks)
+                continue
             elif value is MISSING:
                 continue
-            elif type(value) is Ref:
-                return self._encode_with_holes(values)
+            elif kind is list and value and type(value[0]) is Ref:
+                count += 1
+                parts.append(parameter.head)
+                pieces.put_list(value, parameter.item, parameter.where, self._hooks)
+                continue
             else:
-                try:
-                    encoded = parameter.codec.encode(value)
-                except HasRef:
-                    return self._encode_with_holes(values)
-                except NotEncodable as error:
-                    if _contains_ref(value):
-                        return self._encode_with_holes(values)
-                    raise GraphError(f"argument {parameter.name!r} of {self.key}: {error}") from None
+                maybe = self._encoded(parameter, value)
+                if maybe is None:
+                    count += 1
+                    parts.append(parameter.head)
+                    pieces.put(value, parameter.annotation, parameter.where, self._hooks)
+                    continue
+                encoded = maybe
             if encoded != parameter.default:
                 parts.append(parameter.head)
                 parts.append(encoded)
                 count += 1
-        return (_map_header(count) + b"".join(parts),), []
+        return pieces.done(_map_header(count)), pieces.sources
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         if len(args) > self.positional:
@@ -128,28 +140,16 @@ class Signature:
                 raise GraphError(f"{self.key} misses its argument {parameter.name!r}")
         return values
 
-    def _encode_with_holes(self, values: Any) -> tuple[Args, list[Source]]:
-        pieces = Pieces()
-        given = [(p, v) for p, v in zip(self.parameters, values, strict=True) if v is not MISSING]
-        ready: list[tuple[Parameter, Any, bytes | None]] = []
-        for parameter, value in given:
-            encoded = None if _contains_ref(value) else self._encoded(parameter, value)
-            if encoded is None or encoded != parameter.default:
-                ready.append((parameter, value, encoded))
-        pieces.add(_map_header(len(ready)))
-        for parameter, value, encoded in ready:
-            pieces.add(parameter.head)
-            if encoded is not None:
-                pieces.add(encoded)
-            else:
-                pieces.put(value, parameter.annotation, f"argument {parameter.name!r} of {self.key}", self._hooks)
-        return pieces.done(), pieces.sources
-
-    def _encoded(self, parameter: Parameter, value: Any) -> bytes:
+    def _encoded(self, parameter: Parameter, value: Any) -> bytes | None:
+        """The encoded argument, or None when there is a Ref inside it."""
         try:
             return parameter.codec.encode(value)
+        except HasRef:
+            return None
         except NotEncodable as error:
-            raise GraphError(f"argument {parameter.name!r} of {self.key}: {error}") from None
+            if contains_ref(value):
+                return None
+            raise GraphError(f"{parameter.where}: {error}") from None
 
     # ------------------------------------------------------------ an attempt
 
@@ -170,59 +170,84 @@ class Signature:
 class Pieces:
     """Collects byte pieces and holes; neighbouring bytes are joined."""
 
+    __slots__ = ("parts", "pending", "sources")
+
     def __init__(self) -> None:
         self.parts: list[bytes | int] = []
+        self.pending: list[bytes] = []
+        """Bytes since the last hole."""
         self.sources: list[Source] = []
 
-    def add(self, piece: bytes) -> None:
-        if self.parts and isinstance(self.parts[-1], bytes):
-            self.parts[-1] += piece
-        else:
-            self.parts.append(piece)
-
     def hole(self, source: Source) -> None:
+        if self.pending:
+            self.parts.append(b"".join(self.pending))
+            self.pending.clear()
         self.parts.append(len(self.sources))
         self.sources.append(source)
 
-    def done(self) -> Args:
+    def done(self, header: bytes = b"") -> Args:
+        if self.pending:
+            self.parts.append(b"".join(self.pending))
+            self.pending.clear()
+        if header:
+            self.parts[0] = header + self.parts[0]  # type: ignore[operator]  # the first piece is bytes
         return tuple(self.parts)
 
     def put(self, value: Any, annotation: Any, where: str, hooks: Hooks) -> None:
         """Encode a value that may hold Refs at any depth of lists, tuples and dicts."""
         if isinstance(value, Ref):
-            self._put_ref(value, annotation, where, hooks)
-        elif not _contains_ref(value):
+            self.put_ref(value, annotation, where, hooks)
+        elif not contains_ref(value):
             try:
-                self.add(hooks.codec(annotation).encode(value))
+                self.pending.append(hooks.codec(annotation).encode(value))
             except NotEncodable as error:
                 raise GraphError(f"{where}: {error}") from None
         elif isinstance(value, (list, tuple)):
-            self.add(_list_header(len(value)))
-            for item in value:
-                self.put(item, _item_type(annotation, 0), where, hooks)
+            self.put_list(value, item_type(annotation, 0), where, hooks)
         elif isinstance(value, dict):
-            self.add(_map_header(len(value)))
+            self.pending.append(_map_header(len(value)))
             for name, item in value.items():
                 check_plain(name)
-                self.add(_encode(name))
-                self.put(item, _item_type(annotation, 1), where, hooks)
+                self.pending.append(_encode(name))
+                self.put(item, item_type(annotation, 1), where, hooks)
         else:
             raise GraphError(f"{where}: a Ref inside a {type(value).__name__}; pass the Ref itself, or build it in a task")
 
-    def _put_ref(self, ref: Ref[Any], annotation: Any, where: str, hooks: Hooks) -> None:
-        if ref._unbound is not None:
-            ref = bind_here(ref)
-        group = ref._several
-        if group is not None:
-            if group.errors == Errors.DROP:
-                raise GraphError(f'{where}: the length of a map with errors="drop" is not known yet; await it first')
-            self.add(_list_header(len(group.refs)))
-            for part in group.refs:
-                self.put(part, _item_type(annotation, 0), where, hooks)
+    def put_list(self, values: Any, annotation: Any, where: str, hooks: Hooks) -> None:
+        """A list of Refs and values, each of the item type given."""
+        self.pending.append(_list_header(len(values)))
+        for item in values:
+            if type(item) is Ref:
+                self.put_ref(item, annotation, where, hooks)
+            else:
+                self.put(item, annotation, where, hooks)
+
+    def put_ref(self, ref: Ref[Any], annotation: Any, where: str, hooks: Hooks) -> None:
+        """A hole, after the check that what fills it fits."""
+        if ref._special is not None and not self._is_hole(ref, annotation, where, hooks):
             return
-        if ref._mode == Mode.VALUE and not assignable(ref._type, annotation):
+        if ref._type is not annotation and ref._mode == 0 and not assignable(ref._type, annotation):
             raise GraphError(f"{where} gets the result of {ref!r}: {explain(ref._type, annotation)}")
-        self.hole(source_of(ref))
+        if self.pending:
+            self.parts.append(b"".join(self.pending))
+            self.pending.clear()
+        sources = self.sources
+        self.parts.append(len(sources))
+        sources.append(Source(ref._task, ref._path, ref._mode))
+
+    def _is_hole(self, ref: Ref[Any], annotation: Any, where: str, hooks: Hooks) -> bool:
+        if ref._unbound is not None:
+            self.put_ref(bind_here(ref), annotation, where, hooks)
+            return False
+        group = ref._several
+        if group is None:
+            return True
+        if group.errors == Errors.DROP:
+            raise GraphError(f'{where}: the length of a map with errors="drop" is not known yet; await it first')
+        if not assignable(ref._type, annotation):
+            raise GraphError(f"{where} gets {ref!r}: {explain(ref._type, annotation)}")
+        self.put_list(group.refs, item_type(annotation, 0), where, hooks)
+        return False
 
 
 def bind_here(ref: Ref[Any]) -> Ref[Any]:
@@ -235,19 +260,19 @@ def bind_here(ref: Ref[Any]) -> Ref[Any]:
     return bound
 
 
-def _contains_ref(value: Any) -> bool:
+def contains_ref(value: Any) -> bool:
     kind = type(value)
     if kind is Ref:
         return True
     if kind is list or kind is tuple:
-        return any(_contains_ref(item) for item in value)
+        return any(contains_ref(item) for item in value)
     if kind is dict:
-        return any(_contains_ref(item) for item in value.values())
+        return any(contains_ref(item) for item in value.values())
     fields = getattr(kind, "__struct_fields__", None) or getattr(kind, "__dataclass_fields__", None)
     return fields is not None and any(type(getattr(value, name, None)) is Ref for name in fields)
 
 
-def _item_type(annotation: Any, place: int) -> Any:
+def item_type(annotation: Any, place: int) -> Any:
     """Element type of a list, tuple or Sequence (place 0) or value type of a mapping (place 1); Any when unknown."""
     arguments = [a for a in typing.get_args(annotation) if a is not Ellipsis]
     if typing.get_origin(annotation) in (typing.Union,) or not arguments:

@@ -70,6 +70,8 @@ class Task(Generic[P, T_co]):
             raise GraphError("a lambda needs key=...: its place in the code is not a name")
         self.key: str = self._options.get("key") or name.replace("<locals>.", "")
         self.module = getattr(fn, "__module__", "")
+        self.template: Any = None
+        """The traced graph of a plain workflow, once it was needed: it does not depend on the inputs."""
         self._signature: Signature | None = None
         self._declaration: Declaration | None = None
         self.__name__ = getattr(fn, "__name__", self.key)
@@ -102,7 +104,7 @@ class Task(Generic[P, T_co]):
     def _copy(self) -> Task[P, T_co]:
         copy = cast("Task[P, T_co]", object.__new__(type(self)))
         copy.__dict__.update(self.__dict__)
-        copy._declaration = None
+        copy._declaration = copy.template = None
         return copy
 
     def __repr__(self) -> str:

@@ -6,7 +6,10 @@ value each run brings along.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator
+import gc
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NoReturn
 
 import msgspec
@@ -20,27 +23,38 @@ from makespan.graph.digest import Identity
 from makespan.graph.graph import Graph
 from makespan.graph.node import Declaration, Kind, Mode, Node, Scope
 from makespan.graph.types import assignable, explain
+from makespan.machine.opening import Opening, opening
 from makespan.values import ROOT_SCOPE, TaskId
 
 INPUTS = Declaration("inputs", Kind.VALUE)
 
 
-class Traced(msgspec.Struct, frozen=True):
-    """What a call outside of a workflow comes to: a graph (or one root task), its inputs, and the code behind it."""
+class Template:
+    """A traced graph without its inputs: what all runs of one plain workflow share."""
 
-    workflow: str
-    target: str
-    root: TaskId
-    inputs: bytes
-    nodes: list[Node]
-    scopes: list[Scope]
-    registry: Registry
-    returns: Any
-    """The declared type of the run's output."""
+    def __init__(self, root: TaskId, builder: TraceBuilder) -> None:
+        self.root = root
+        self.nodes, self.scopes, self.registry = builder.nodes, builder.scopes, builder.registry
+
+    @cached_property
+    def opening(self) -> Opening:
+        """The facts that bring the graph into a run."""
+        return opening(self.nodes, self.scopes)
 
     @property
     def graph(self) -> Graph:
         return Graph.of(self.nodes, self.scopes)
+
+
+class Traced(msgspec.Struct, frozen=True):
+    """What a call outside of a workflow comes to: a template (or one root task), and the inputs of this run."""
+
+    workflow: str
+    target: str
+    template: Template
+    inputs: bytes
+    returns: Any
+    """The declared type of the run's output."""
 
 
 class TraceBuilder:
@@ -61,6 +75,19 @@ class TraceBuilder:
         refuse(ref, "async for in a plain workflow (make it `async def`)")
 
 
+@contextmanager
+def collector_resting() -> Iterator[None]:
+    """No passes of the garbage collector meanwhile: making a graph only makes objects that stay, and looking at them
+    again and again would double its cost. For short synchronous work only."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def trace(call: Unbound) -> Traced:
     """The graph a call stands for.
 
@@ -68,27 +95,32 @@ def trace(call: Unbound) -> Traced:
         GraphError: the workflow does something only a task may do, or types do not fit; the message names both ends.
     Cost: about 4 µs a task.
     """
+    with collector_resting():
+        return _traced(call)
+
+
+def _traced(call: Unbound) -> Traced:
     task = call.task
+    if isinstance(task, Task) and getattr(task, "is_traced", False):
+        inputs = _inputs(task, call)
+        if task.template is None:
+            task.template = _template(task)
+        return Traced(task.key, task.target, task.template, inputs, task.returns)
     builder = TraceBuilder()
     place = Place(builder, ROOT_SCOPE)
-    if isinstance(task, Task) and not getattr(task, "is_traced", False):
+    if isinstance(task, Task):
         ref = place.call(task, call.args, call.kwargs)
-        inputs = b"\x80"
-    elif isinstance(task, Task):
-        inputs, stand_ins = _root_inputs(task, call, builder)
-        ref = to_node(traced_body(place, task.fn, stand_ins, task), place, task)
     else:
         token = current.set(place)
         try:
             ref = to_node(task(*call.args, **call.kwargs), place, task)
         finally:
             current.reset(token)
-        inputs = b"\x80"
-    return Traced(task.key, task.target, ref._task, inputs, builder.nodes, builder.scopes, builder.registry, task.returns)
+    return Traced(task.key, task.target, Template(ref._task, builder), b"\x80", task.returns)
 
 
-def _root_inputs(task: Task[..., Any], call: Unbound, builder: TraceBuilder) -> tuple[bytes, dict[str, Any]]:
-    """The encoded inputs (defaults included) and one Ref a parameter that reads them."""
+def _inputs(task: Task[..., Any], call: Unbound) -> bytes:
+    """The encoded inputs of a run, defaults included."""
     signature = task.signature
     pieces, sources = signature.encode(call.args, call.kwargs)
     if sources:
@@ -98,26 +130,32 @@ def _root_inputs(task: Task[..., Any], call: Unbound, builder: TraceBuilder) -> 
     for parameter in signature.parameters:
         encoded = parameter.codec.encode(given[parameter.name]) if parameter.name in given else parameter.default
         values[parameter.name] = msgspec.Raw(encoded)
+    return msgspec.msgpack.encode(values)
+
+
+def _template(task: Task[..., Any]) -> Template:
+    """Trace a plain workflow: one node stands for its inputs, one Ref a parameter reads it."""
+    builder = TraceBuilder()
+    place = Place(builder, ROOT_SCOPE)
     node = Node(Identity(ROOT_SCOPE, b"inputs").of(task.key.encode()), INPUTS, ROOT_SCOPE)
-    if values:
+    parameters = task.signature.parameters
+    if parameters:
         builder.add(node)
-    stand_ins = {
-        p.name: Ref(builder, node.id, p.annotation, f"{task.key}({p.name})", (p.name,)) for p in signature.parameters
-    }
-    return msgspec.msgpack.encode(values), stand_ins
+    stand_ins = {p.name: Ref(builder, node.id, p.annotation, f"{task.key}({p.name})", (p.name,)) for p in parameters}
+    root = to_node(traced_body(place, task.fn, stand_ins, task), place, task)
+    return Template(root._task, builder)
 
 
 def registry_of(task: Task[..., Any]) -> Registry:
-    """The code that a workflow's graph needs, found by tracing it again (live bodies add theirs as they call)."""
-    builder = TraceBuilder()
+    """The code that a workflow's graph needs (live bodies add theirs as they call)."""
     if not getattr(task, "is_traced", False):
-        builder.registry.add(task)
-        return builder.registry
-    place = Place(builder, ROOT_SCOPE)
-    node = TaskId(bytes(16))
-    stand_ins = {p.name: Ref(builder, node, p.annotation, p.name, (p.name,)) for p in task.signature.parameters}
-    traced_body(place, task.fn, stand_ins, task)
-    return builder.registry
+        registry = Registry()
+        registry.add(task)
+        return registry
+    if task.template is None:
+        with collector_resting():
+            task.template = _template(task)
+    return task.template.registry.copy()
 
 
 def inline(place: Place, workflow: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ref[Any]:
@@ -135,7 +173,7 @@ def inline(place: Place, workflow: Task[..., Any], args: tuple[Any, ...], kwargs
             continue
         holder = Pieces()
         if value is MISSING:
-            holder.add(parameter.default)
+            holder.pending.append(parameter.default)
         else:
             holder.put(value, parameter.annotation, f"argument {parameter.name!r} of {workflow.key}", HOOKS)
         stand_ins[parameter.name] = child.value(

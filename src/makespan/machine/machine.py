@@ -130,13 +130,17 @@ class Machine:
 
     # ------------------------------------------------------------ doors
 
-    def begin(self, facts: Sequence[Fact]) -> Turn:
-        """First turn of a run: its header and its graph (or its root task)."""
+    def begin(self, facts: Sequence[Fact], graph: Sequence[Fact] = ()) -> Turn:
+        """First turn of a run: its header and its graph (or its root task).
+
+        Args:
+            graph: what the `GraphAdded` among the facts holds, to save its decoding.
+        """
         self.out = Turn()
+        self.state.graph_at_hand = graph
         for fact in facts:
             self.emit(fact)
         self.watch_deadline(0)
-        self.out.sync = True
         return self._finish_turn()
 
     def resume(self, at: int, *, budget: int | None, deadline_ns: int | None, on_change: str) -> Turn:
@@ -210,13 +214,20 @@ class Machine:
             self._late(seen.task, seen.attempt, LateResult(seen.task, self.now, self.keep(seen.value), None, seen.cost, seen.usage))
             return
         self._free(task)
-        if len(seen.value) > self.state.limits.output_bytes:
-            self._raised(task, ErrorRecord("makespan.errors.LimitError", f"the result has {len(seen.value)} bytes; the limit `output_bytes` is {self.state.limits.output_bytes}", (), False), seen.cost, seen.usage)
-            return
+        value: Value = seen.value
+        if len(value) > BLOB_BYTES:
+            if len(value) > self.state.limits.output_bytes:
+                self._raised(task, self._too_large(seen.value), seen.cost, seen.usage)
+                return
+            value = self.keep(seen.value)
         if seen.cost or task.declaration.options.effect == Effect.IRREVERSIBLE:
             self.out.sync = True
-        value: Value = seen.value if len(seen.value) <= BLOB_BYTES else self.keep(seen.value)
         self.emit(TaskSucceeded(seen.task, self.now, value, seen.cost, seen.usage))
+
+    def _too_large(self, value: bytes) -> ErrorRecord:
+        limit = "makespan.errors.LimitError"
+        message = f"the result has {len(value)} bytes; the limit `output_bytes` is {self.state.limits.output_bytes}"
+        return ErrorRecord(limit, message, (limit,), False)
 
     def _attempt_raised(self, seen: AttemptRaised) -> None:
         task = self.state.tasks[seen.task]
@@ -537,9 +548,12 @@ class Machine:
     def _free(self, task: TaskState) -> None:
         """The attempt is over: its slots come back."""
         self.running.discard(task.number)
+        if self.lingering:
+            self.lingering.pop((task.number, task.attempt), None)
         if self.state.scopes[task.spec.scope].limited:
             self._leave_scopes(task)
-        self._after_release(task, task.attempt)
+        if self.starved or task.declaration.options.needs:
+            self._after_release(task, task.attempt)
 
     def _after_release(self, task: TaskState, attempt: int) -> None:
         if self.gate is not None and task.declaration.options.needs:

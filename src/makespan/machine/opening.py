@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
+import msgspec
+
 from makespan.graph.node import Declaration, Node, Scope
 from makespan.machine.facts import (
     DeclarationAdded,
     Fact,
     GraphAdded,
     GraphBody,
-    RunStarted,
     ScopeAdded,
     TaskAdded,
     encode_graph,
@@ -22,20 +23,30 @@ INLINE_BYTES = 1024
 """A larger graph is stored once, under its digest, for all runs that use it."""
 
 
-def opening(header: RunStarted, nodes: Sequence[Node], scopes: Sequence[Scope]) -> tuple[list[Fact], list[tuple[bytes, bytes]]]:
-    """Facts of the first turn, and the blobs they name.
+class Opening(msgspec.Struct, frozen=True):
+    """What follows the header in a run's first turn: its facts, the blobs they name, and what a `GraphAdded` among them
+    holds. The same for every run of one graph."""
+
+    facts: list[Fact]
+    blobs: list[tuple[bytes, bytes]]
+    graph: Sequence[Fact]
+
+
+def opening(nodes: Sequence[Node], scopes: Sequence[Scope]) -> Opening:
+    """The facts that bring a graph into a run.
 
     Args:
         nodes: in an order in which every node comes after those it reads.
+    Cost: about 1 µs a task.
     """
     facts = graph_facts(nodes, scopes)
     if len(nodes) == 1:
-        return [header, *facts], []
+        return Opening(list(facts), [], ())
     body = encode_graph(GraphBody(facts))
     if len(body) <= INLINE_BYTES:
-        return [header, GraphAdded(body)], []
+        return Opening([GraphAdded(body)], [], facts)
     digest = sha256(body).digest()
-    return [header, GraphAdded(Blob(digest, len(body)))], [(digest, body)]
+    return Opening([GraphAdded(Blob(digest, len(body)))], [(digest, body)], facts)
 
 
 def graph_facts(nodes: Sequence[Node], scopes: Sequence[Scope]) -> list[DeclarationAdded | ScopeAdded | TaskAdded]:

@@ -122,8 +122,19 @@ def arguments(state: State, task: TaskState) -> bytes:
         return args[0]
     if not args and task.kind == Kind.VALUE and state.started is not None:
         return state.bytes_of(state.started.inputs)
-    sources = task.spec.sources
-    return b"".join([piece if type(piece) is bytes else source_bytes(state, sources[piece]) for piece in args])  # type: ignore[index]
+    sources, tasks = task.spec.sources, state.tasks
+    parts: list[bytes] = []
+    for piece in args:
+        if type(piece) is bytes:
+            parts.append(piece)
+            continue
+        edge = sources[piece]  # type: ignore[index]  # a piece that is not bytes is the index of a hole
+        value = tasks[edge[0]].value
+        if type(value) is bytes and not edge[1] and edge[2] == 0:
+            parts.append(value)
+        else:
+            parts.append(source_bytes(state, edge))
+    return b"".join(parts)
 
 
 def guard_values(state: State, task: TaskState, names: frozenset[str]) -> dict[str, Any]:

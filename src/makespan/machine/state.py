@@ -8,7 +8,7 @@ with further facts, so a fold and a live run differ at most by an agenda not yet
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 import msgspec
@@ -185,6 +185,8 @@ class State:
         self.at = 0
         self.late_cost = 0
         self.diverged: dict[int, int] = {}
+        self.graph_at_hand: Sequence[Fact] = ()
+        """What the next `GraphAdded` holds, if it was just encoded here."""
 
     # ------------------------------------------------------------ reading
 
@@ -252,7 +254,9 @@ class State:
         parent.children.append(number)
 
     def _graph_added(self, fact: GraphAdded) -> None:
-        for part in decode_graph(self.bytes_of(fact.body)).facts:
+        parts = self.graph_at_hand or decode_graph(self.bytes_of(fact.body)).facts
+        self.graph_at_hand = ()
+        for part in parts:
             self.apply(part)
             if type(part) is TaskAdded:
                 self.tasks[-1].requested = False

@@ -26,19 +26,20 @@ class Committer:
     def is_busy(self) -> bool:
         return self._in_flight
 
-    def commit(self, record: TurnRecord, done: Done, *, off_loop: bool) -> None:
-        """Commit a turn and call `done`: before this returns, or later when it goes to the thread or queues up."""
+    def commit_now(self, record: TurnRecord) -> BaseException | None:
+        """Commit a turn in the loop; the committer must not be busy. Returns what went wrong."""
+        try:
+            self._journal.append((record,))
+        except Exception as error:
+            return error
+        return None
+
+    def commit(self, record: TurnRecord, done: Done) -> None:
+        """Commit a turn off the loop and call `done` later; queued behind the commit in flight."""
         if self._in_flight:
             self._waiting.append((record, done))
-        elif off_loop and record.sync:
-            self._start([(record, done)])
         else:
-            try:
-                self._journal.append((record,))
-            except Exception as error:
-                done(error)
-            else:
-                done(None)
+            self._start([(record, done)])
 
     def _start(self, group: list[tuple[TurnRecord, Done]]) -> None:
         self._in_flight = True
@@ -51,7 +52,7 @@ class Committer:
                 waiting, self._waiting = self._waiting, []
                 self._start(waiting)
 
-        self._world.in_thread(lambda: self._journal.append(records), finished)
+        self._world.commit_in_thread(lambda: self._journal.append(records), finished)
 
     def _ended(self, group: list[tuple[TurnRecord, Done]], error: BaseException | None) -> None:
         """Tell everyone; when a group failed, each turn is tried alone so that one bad run does not fail the others."""

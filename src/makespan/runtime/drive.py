@@ -22,6 +22,10 @@ from makespan.runtime.committer import Committer
 Watcher = Callable[[Sequence[Fact], State], None]
 
 
+def _bug(error: Exception) -> EngineBug:
+    return error if isinstance(error, EngineBug) else EngineBug(f"{type(error).__name__}: {error}")
+
+
 class Clock:
     """Nanoseconds since the run's start: wall time at a life's start, monotonic from there on, never backwards."""
 
@@ -75,45 +79,48 @@ class Driver:
 
     def begin(self, first: Callable[[], Turn]) -> None:
         """Make and commit the first turn of this life."""
-        self._take(first)
+        try:
+            turn = first()
+        except Exception as error:
+            self._stop(_bug(error), error)
+        else:
+            self._commit(turn)
 
     def _pump(self) -> None:
         self._scheduled = False
         if self._committing or self.is_over:
             return
         observations, self._inbox = self._inbox, []
-        self._take(lambda: self.machine.turn(observations))
-
-    def _take(self, make: Callable[[], Turn]) -> None:
         try:
-            turn = make()
+            turn = self.machine.turn(observations)
         except Exception as error:
-            self._stop(error if isinstance(error, EngineBug) else EngineBug(f"{type(error).__name__}: {error}"), error)
-            return
+            self._stop(_bug(error), error)
+        else:
+            self._commit(turn)
+
+    def _commit(self, turn: Turn) -> None:
         if not turn.facts and not self.requests_done:
             self._obey(turn.commands)
             return
         self._committing = True
-        self._committer.commit(self._record(turn), lambda error: self._committed(turn, error), off_loop=self._may_wait())
+        record = self._record(turn)
+        if not self._committer.is_busy and not (turn.sync and self._attempts_running()):
+            # The common case: microseconds, in the loop, without a callback.
+            self._committed(turn, self._committer.commit_now(record))
+        else:
+            self._committer.commit(record, lambda error: self._committed(turn, error))
 
-    def _may_wait(self) -> bool:
-        return bool(self.machine.in_flight) or self._committer.is_busy
+    def _attempts_running(self) -> bool:
+        return self.attempts is not None and self.attempts.count > 0
 
     def _record(self, turn: Turn) -> TurnRecord:
         state = self.machine.state
         done, self.requests_done = self.requests_done, []
-        ended = state.status != "running"
-        return TurnRecord(
-            self.lease,
-            encode_facts(turn.facts),
-            turn.blobs,
-            turn.sync,
-            done,
-            self._ledger(),
-            state.status if ended else None,
-            self._summary(state) if ended else None,
-            self._world.wall_ns() if ended else 0,
-        )
+        body, ledger = encode_facts(turn.facts), self._ledger()
+        if state.status == "running":
+            return TurnRecord(self.lease, body, turn.blobs, turn.sync, done, ledger)
+        now, summary = self._world.wall_ns(), self._summary(state)
+        return TurnRecord(self.lease, body, turn.blobs, turn.sync, done, ledger, state.status, summary, now)
 
     def _committed(self, turn: Turn, error: BaseException | None) -> None:
         self._committing = False

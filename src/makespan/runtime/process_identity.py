@@ -1,7 +1,8 @@
 """Which process this is and whether another one still runs: what leases stand on.
 
-A process number alone is reused, and means nothing on another host or in another container. So an owner is (boot and
-number space, process number, start time); where that cannot be compared the answer is None, "wait for the lease".
+A process number alone is reused, and means nothing on another host or in another container. So an owner is
+(boot and number space, process number, start time); where these cannot be compared the answer is None: wait for
+the lease.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def this_process() -> Owner:
 def boot_id() -> str:
     """The same for all processes that can see each other's numbers until the next boot.
 
-    Containers on one host share the kernel's boot id but not their process numbers, so the number space is part of it.
+    Containers on one host share the kernel's boot id but not their process numbers, so the number space is
+    part of it.
     """
     try:
         return f"{BOOT_ID.read_text().strip()}/{os.readlink(PID_NAMESPACE)}"
@@ -59,7 +61,7 @@ def is_alive(owner: Owner) -> bool | None:
 
 
 def group_runs(group: int) -> bool:
-    """Whether any process of a process group still runs; zombies, which some containers never reap, do not count."""
+    """Whether any process of the group still runs; zombies, which some containers never reap, do not."""
     try:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):
@@ -97,7 +99,7 @@ def _read_fields(pid: int) -> list[bytes]:
 
 
 def _started_by_ps(pid: int) -> int | None:
-    """A number made from the start time that `ps` prints, for systems without /proc; None when it cannot say."""
+    """A number made from the start time `ps` prints, for systems without /proc; None when it cannot say."""
     if BOOT_ID.exists():
         return None
     command = ["ps", "-o", "lstart=", "-p", str(pid)]

@@ -1,7 +1,7 @@
 """Finds what a target names: `package.module:name`, `file.py:name`, `/abs/file.py:Class.name`.
 
-A file is imported once, under the name of its stem, with its folder on `sys.path`: as if `python file.py` had been
-a module. The running script itself is not imported again.
+A file is imported once, under the name of its stem, with its folder on `sys.path`: as if `python file.py` had
+been a module. The running script itself is not imported again.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _import_file(name: str, path: Path) -> ModuleType:
 
 
 def _module_name(path: Path) -> str:
-    """The stem; where another module has that name already (`queue.py`), the stem and a digest of the path."""
+    """The stem; where another module has that name already (`queue.py`), with a digest of the path."""
     holder = sys.modules.get(path.stem)
     is_taken = path.stem in sys.stdlib_module_names or (
         holder is not None and not _is_module_of(holder, path)

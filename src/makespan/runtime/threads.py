@@ -1,6 +1,7 @@
 """Daemon threads fed by a queue: a pool whose stuck thread never keeps the interpreter from ending.
 
-`concurrent.futures.ThreadPoolExecutor` joins its threads at exit, so one task that hangs would hang the program.
+`concurrent.futures.ThreadPoolExecutor` joins its threads at exit, so one task that hangs would hang the
+program.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 
 
 class DaemonThreads:
-    """At most `size` threads named `name-0`, `name-1`, … started on demand. Jobs start in the order of `submit`.
+    """At most `size` threads `name-0`, `name-1`, … started on demand. Jobs start in the order of `submit`.
 
     One thread submits and closes; jobs must not raise.
     """

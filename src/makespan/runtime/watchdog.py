@@ -3,8 +3,8 @@
     watchdog thread   mark? ........ tick ........ tick: no answer -> look at the loop's stack, report once
     event loop        ..answers..|== blocked ==============================|..answers..
 
-The thread wakes every half threshold and asks the loop for a mark; the loop does no work of its own. One pure C call
-that keeps the interpreter lock (`sum(range(10**10))`) stops the watchdog too and cannot be seen from inside.
+The thread wakes every half threshold and asks the loop for a mark; the loop does no work of its own. One C call
+that keeps the interpreter lock (`sum(range(10**10))`) stops the watchdog too: no thread can see it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from makespan.errors import distance_from_user_code
 
 THRESHOLD_S = 1.0
 TICKS = 2
-"""Unanswered looks a threshold. Counting looks, not seconds: a laptop's sleep or a debugger's stop is one look."""
+"""Unanswered looks a threshold. Looks, not seconds: a laptop's sleep or a debugger's stop is one look."""
 
 
 class Blocked(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """A pool of worker processes for tasks with `executor="process"`: bytes in, bytes out, never pickle.
 
-Each worker runs one call at a time and is used again. A cancelled or lost one is replaced: its whole process group is
-gone before the caller hears about it, so nothing it started can take effect later.
+Each worker runs one call at a time and is used again. A cancelled or lost one is replaced: its whole process
+group is gone before the caller hears about it, so nothing it started can take effect later.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class WorkerLost(EngineError):
 
 
 class WorkerPool:
-    """At most `size` worker processes, started when first needed. Lives on one event loop; `close` it at the end.
+    """At most `size` worker processes, started when first needed, on one event loop; `close` it at the end.
 
     Args:
         grace_s: how long a cancelled task and its child processes may clean up after SIGTERM.
@@ -111,7 +111,7 @@ class WorkerPool:
         await asyncio.shield(stop)
 
     async def close(self) -> None:
-        """End all workers: idle ones by themselves, busy ones as if cancelled. Takes at most about 2 × `grace_s`."""
+        """End all workers: idle ones by themselves, busy ones as if cancelled. At most 2 × `grace_s`."""
         idle = set(self._idle)
         endings = [worker.finish(self._grace_s) for worker in idle]
         endings += [worker.stop(self._grace_s) for worker in self._workers - idle]

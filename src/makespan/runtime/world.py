@@ -1,6 +1,6 @@
 """The real world: the clock, chance, threads and processes of this machine, on a running asyncio loop.
 
-The runtime reaches them through `ports.World` and in no other way; `makespan.testing.world` is the other world.
+The runtime reaches them through `ports.World` and in no other way; `makespan.testing.world` is the other one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextvars
 import functools
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from makespan.ports import Owner, Timer
@@ -38,7 +38,6 @@ class RealWorld:
     ) -> None:
         self._loop = loop or asyncio.get_running_loop()
         self._owner = this_process()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._task_threads = DaemonThreads("makespan-task", task_threads)
         self._commit_thread = DaemonThreads("makespan-commit", 1)
 
@@ -69,19 +68,9 @@ class RealWorld:
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._loop.call_soon(callback)
 
-    def spawn(self, work: Awaitable[None], name: str) -> asyncio.Task[None]:
-        """Start `work`; kept alive until it is done. What it raises goes to the loop's exception handler."""
-        task = self._loop.create_task(as_coroutine(work), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            message = f"{task.get_name()} failed with {type(error).__name__}, and nobody expected that"
-            self._loop.call_exception_handler({"message": message, "exception": error, "task": task})
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Start `work`. The caller keeps the task until it is done, and `work` reports its own failures."""
+        return self._loop.create_task(work, name=name)
 
     # ------------------------------------------------------------ threads
 
@@ -98,9 +87,9 @@ class RealWorld:
         threads.submit(functools.partial(_run_and_report, self._loop, context, work, done))
 
     def close(self, wait_s: float = CLOSE_WAIT_S) -> None:
-        """Finish the commits already given, drop task code that waits for a thread, and leave what hangs behind.
+        """Finish the commits already given, drop tasks that wait for a thread, and leave what hangs behind.
 
-        Blocks for at most 2 × `wait_s` seconds; a thread left behind does not keep the interpreter from ending.
+        Blocks for at most 2 × `wait_s` seconds; a thread left behind does not keep the interpreter alive.
         """
         self._commit_thread.close(wait_s, drop_waiting=False)
         self._task_threads.close(wait_s, drop_waiting=True)
@@ -121,12 +110,3 @@ def _run_and_report(
     except RuntimeError:
         if not loop.is_closed():
             raise
-
-
-async def _await(work: Awaitable[None]) -> None:
-    await work
-
-
-def as_coroutine(work: Awaitable[None]) -> Coroutine[Any, Any, None]:
-    """What a loop can make a task of."""
-    return work if asyncio.iscoroutine(work) else _await(work)

@@ -1,14 +1,14 @@
-"""Who a simulated callback, task or future belongs to, and how what belonged to the dead goes: without a sound.
+"""Who a simulated callback, task or future belongs to, and how what belonged to the dead goes: silently.
 
-A `Life` is one life of one simulated process. It stands in a context variable, so whatever code of that life starts
-belongs to it too.
+A `Life` is one life of one simulated process. It stands in a context variable, so whatever code of that life
+starts belongs to it too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from makespan.errors import EngineError
@@ -19,7 +19,7 @@ MAX_CLOSINGS = 100
 
 
 class SimulatedCrash(BaseException):
-    """The simulated process has died. Not an Exception, so that no handler of the code under test catches it."""
+    """The simulated process has died. Not an Exception, so that no `except` of the code under test has it."""
 
 
 class SimulatedDeadlock(EngineError):
@@ -66,12 +66,10 @@ def is_living(life: Life | None) -> bool:
 def drop_task(task: asyncio.Task[Any]) -> None:
     """Forget a task that is not done; what it left in `finally` blocks runs now."""
     task._log_destroy_pending = False  # type: ignore[attr-defined]
-    work = task.get_coro()
-    if work is not None:
-        _close(work)
+    _close(task.get_coro())
 
 
-def _close(work: Coroutine[Any, Any, Any]) -> None:
+def _close(work: Any) -> None:
     """Close a coroutine that may await or raise on its way out."""
     for _ in range(MAX_CLOSINGS):
         try:
@@ -80,13 +78,4 @@ def _close(work: Coroutine[Any, Any, Any]) -> None:
             continue
         except BaseException:  # noqa: BLE001 - the dead say nothing
             return
-        return
-
-
-def drop_generator(generator: AsyncGenerator[Any, Any]) -> None:
-    """Close an asynchronous generator as far as it goes without waiting."""
-    closing = generator.aclose()
-    try:
-        closing.send(None)
-    except BaseException:  # noqa: BLE001 - StopIteration when it is closed; else the dead say nothing
         return

@@ -1,11 +1,11 @@
-"""An asyncio loop on virtual time: no I/O, no waiting; the clock jumps to the next timer when nothing is ready.
+"""An asyncio loop on virtual time: no I/O, no waiting; the clock jumps to the next timer instead.
 
     ready callbacks --(seeded choice)--> run one --> ready callbacks, timers
     nothing ready   --> the clock jumps to the next timer; no timer: SimulatedDeadlock
 
-Everything a callback starts belongs to the `Life` it runs in (a context variable, so tasks inherit it). What belongs
-to a dead life never runs again and goes without a warning. The same seed gives the same run: tasks and futures hash
-by number, not by address, because asyncio keeps them in sets.
+What a callback starts belongs to the `Life` it runs in (a context variable, so tasks inherit it). What belongs
+to a dead life never runs again and goes without a warning. The same seed gives the same run: tasks and futures
+hash by number, not by address, because asyncio keeps them in sets.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import contextvars
 import heapq
 import random
 import warnings
-import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
 from makespan.errors import UsageError
 from makespan.testing.lives import (
@@ -28,19 +27,19 @@ from makespan.testing.lives import (
     SimulatedDeadlock,
     VirtualFuture,
     VirtualTask,
-    drop_generator,
     drop_task,
     is_living,
 )
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 NANOS = 1_000_000_000
 START_NS = 1_000 * NANOS
 """Virtual time begins here, not at 0, which tests true too seldom."""
 
 
 class ShuffledReady:
-    """Ready callbacks, drawn by chance: steps of tasks in any order, plain callbacks in order among themselves.
+    """Ready callbacks, drawn by chance: steps of tasks in any order, plain callbacks in their own order.
 
     asyncio promises order to `call_soon`; nobody may rely on which of two tasks goes first.
     """
@@ -93,8 +92,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._timers: list[tuple[int, float, int, asyncio.TimerHandle]] = []
         self._cancelled_timers = 0
         self._numbers = 0
-        self._generators: weakref.WeakKeyDictionary[AsyncGenerator[Any, Any], Life | None]
-        self._generators = weakref.WeakKeyDictionary()
+        self._generators: dict[int, Life | None] = {}
+        """By address: a generator that is thrown away can be found in no other way."""
         self._dead: list[Life] = []
 
     # ------------------------------------------------------------ asyncio's side
@@ -106,8 +105,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_at(
         self,
         when: float,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         return self.call_at_ns(round(when * NANOS), callback, *args, context=context)
@@ -115,8 +114,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_at_ns(
         self,
         due_ns: int,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         """A timer at exactly this virtual time."""
@@ -127,7 +126,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return timer
 
     def call_soon_threadsafe(
-        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         return self.call_soon(callback, *args, context=context)
 
@@ -143,7 +142,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         name = f"task-{number}" if name is None else name
         return VirtualTask(coro, number, life, loop=self, name=name, context=context, **options)
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """`asyncio.to_thread` ends here: at a later virtual time, in this thread."""
         future: asyncio.Future[T] = self.create_future()
 
@@ -161,10 +160,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
     async def getaddrinfo(self, *_: Any, **__: Any) -> NoReturn:
         raise UsageError("there is no network in a simulated world; pass a scripted model or a fake client")
 
-    def add_reader(self, *_: Any, **__: Any) -> NoReturn:
+    def add_reader(self, fd: Any, callback: Callable[[*Ts], Any], *args: *Ts) -> NoReturn:
         raise UsageError("there are no files or sockets to wait for in a simulated world")
 
-    add_writer = add_reader
+    def add_writer(self, fd: Any, callback: Callable[[*Ts], Any], *args: *Ts) -> NoReturn:
+        self.add_reader(fd, callback, *args)
 
     def _next_number(self) -> int:
         self._numbers += 1
@@ -196,7 +196,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                     f"no end after {self.callbacks_run} callbacks; waiting: {self._waiting()}"
                 )
             self.callbacks_run += 1
-            handle._run()  # type: ignore[attr-defined]
+            handle._run()
             if self._dead or self.is_crash_due:
                 self._after_a_death()
 
@@ -237,17 +237,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
             raise SimulatedCrash(f"at {self.time():.9g} s")
 
     def bury(self) -> None:
-        """Drop timers, tasks and generators of dead lives. Their `finally` blocks run; the world is deaf to them."""
+        """Drop timers and tasks of dead lives. Their `finally` blocks run; the world is deaf to them."""
         self._dead.clear()
         self._keep_timers(lambda timer: is_living(timer._context.get(LIFE)))  # type: ignore[attr-defined]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that were never awaited, too
             for task in self._tasks(lambda life: not is_living(life)):
                 drop_task(task)
-            for generator, life in list(self._generators.items()):
-                if not is_living(life):
-                    del self._generators[generator]
-                    drop_generator(generator)
 
     def _tasks(self, of: Callable[[Life | None], bool]) -> list[VirtualTask[Any]]:
         tasks = [task for task in asyncio.all_tasks(self) if isinstance(task, VirtualTask) and of(task.life)]
@@ -261,7 +257,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _asyncgen_firstiter_hook(self, agen: AsyncGenerator[Any, Any]) -> None:
         super()._asyncgen_firstiter_hook(agen)  # type: ignore[misc]
-        self._generators[agen] = LIFE.get()
+        self._generators[id(agen)] = LIFE.get()
+
+    def _asyncgen_finalizer_hook(self, agen: AsyncGenerator[Any, Any]) -> None:
+        if is_living(self._generators.pop(id(agen), None)):
+            super()._asyncgen_finalizer_hook(agen)  # type: ignore[misc]
 
 
 def _place(task: asyncio.Task[Any]) -> str:

@@ -7,7 +7,7 @@
         except SimulatedCrash:
             result = world.run_until(main(world))           # the next life, on the same disk
 
-Clock, interleaving, thread latencies and random bytes come from the seed, each from its own stream, so that one more
+Interleaving, thread latencies and random bytes come from the seed, each from its own stream, so that one more
 draw in one place does not shift the others. Everything runs in the calling thread.
 """
 
@@ -31,13 +31,13 @@ Done = Callable[[Any, BaseException | None], None]
 WALL_START_NS = 1_767_225_600 * 1_000_000_000
 """Wall clock when virtual time begins: 2026-01-01, UTC."""
 THREAD_LATENCY_S = (0.000_05, 0.005)
-"""Least and most virtual time until work given to a thread starts, and again until the loop hears of its end."""
+"""Least and most virtual time until work on a thread starts, and again until the loop hears of its end."""
 MAX_CALLBACKS = 10_000_000
 FIRST_PID = 100
 
 
 class SimulatedProcess:
-    """One simulated process: a `ports.World` of its own on the shared clock. Made by `SimulatedWorld.process`.
+    """One simulated process: a `ports.World` of its own on a shared clock. Made by `SimulatedWorld.process`.
 
     When it is dead, nothing it started runs again and every request to the world raises SimulatedCrash.
     """
@@ -236,11 +236,13 @@ class SimulatedWorld(SimulatedProcess):
         return next((process for process in self._processes if process.life is life), self)
 
     def _run(self, process: SimulatedProcess, work: Coroutine[Any, Any, T], max_callbacks: int) -> T:
+        context = process._context()
+        task = self.loop.create_task(work, name=process.name, context=context)
+        task.add_done_callback(lambda _: self.loop.stop(), context=context)
         self.loop.callbacks_allowed = self.loop.callbacks_run + max_callbacks
         self.loop.root = process.life
-        task = self.loop.create_task(work, name=process.name, context=process._context())
         try:
-            result: T = self.loop.run_until_complete(task)
+            self.loop.run_forever()
         except SimulatedCrash:
             if self.loop.is_crash_due:
                 self._recover()
@@ -248,7 +250,10 @@ class SimulatedWorld(SimulatedProcess):
         except SimulatedDeadlock as deadlock:
             self._raise_failure(deadlock)  # it is the likely cause
             raise
-        self._raise_failure(None)
+        if task.cancelled() or task.exception() is None:
+            self._raise_failure(None)
+        self._failures.clear()
+        result: T = task.result()
         return result
 
     def _raise_failure(self, consequence: SimulatedDeadlock | None) -> None:

@@ -91,21 +91,38 @@ def critical_path(state: State) -> list[TaskState]:
     The sum of the durations is the least time the run could have taken with unlimited slots.
     Source: Kelley and Walker, "Critical-Path Planning and Scheduling" (1959), on the realised graph.
     """
-    length: list[int] = []
-    before: list[int] = []
-    for task in state.tasks:
-        waits = [number for number, _, _ in task.spec.sources if number < task.number]
-        if task.requested and task.trigger >= 0:
-            waits.append(state.finish_log[task.trigger])
-        waits += [number for number, _ in expanded.outputs if number < len(length)] if (expanded := state.maps.get(task.number)) else []
-        best = max(waits, key=lambda n: length[n] if n < len(length) else -1, default=-1)
-        if best >= len(length):
-            best = -1
-        before.append(best)
-        length.append(duration_ns(state, task) + (length[best] if best >= 0 else 0))
+    tasks, log = state.tasks, state.finish_log
+    length = [-1] * len(tasks)
+    before = [-1] * len(tasks)
+    for number in log:
+        task, best, longest = tasks[number], -1, 0
+        for source, _, _ in task.spec.sources:
+            if length[source] > longest:
+                best, longest = source, length[source]
+        if task.requested and task.trigger >= 0 and length[log[task.trigger]] > longest:
+            best = log[task.trigger]
+            longest = length[best]
+        if task.kind == Kind.MAP or task.kind == Kind.WORKFLOW:
+            for inside in _inside(state, task):
+                if length[inside] > longest:
+                    best, longest = inside, length[inside]
+        before[number] = best
+        length[number] = longest + duration_ns(state, task)
     path: list[TaskState] = []
     at = max(range(len(length)), key=length.__getitem__, default=-1)
     while at >= 0:
         path.append(state.tasks[at])
         at = before[at]
     return path[::-1]
+
+
+def _inside(state: State, task: TaskState) -> list[int]:
+    """The tasks of a map or workflow and of the scopes inside it."""
+    number = state.scope_index.get(task.spec.id)
+    found: list[int] = []
+    waiting = [] if number is None else [number]
+    while waiting:
+        scope = state.scopes[waiting.pop()]
+        found += scope.tasks
+        waiting += scope.children
+    return found

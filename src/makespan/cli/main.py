@@ -1,0 +1,95 @@
+"""The command line's door. Nothing heavy is imported here: a command's module is loaded when it is named."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from makespan.cli.failures import guarded
+
+COMMANDS = {
+    "run": ("run", "Run a workflow to its end."),
+    "check": ("check", "Import and trace a workflow and look for problems; run nothing."),
+    "plan": ("plan", "Show the graph of a workflow, with an estimate; run nothing."),
+    "ps": ("ps", "List runs, newest first."),
+    "show": ("show", "Show one run: status, totals, tasks, gaps."),
+    "logs": ("logs", "Print the facts of a run in order."),
+    "trace": ("trace", "Show what ran when, and the critical path."),
+    "resume": ("resume", "Go on with a run: nothing that finished runs again."),
+    "cancel": ("cancel", "Cancel a run for good."),
+    "export": ("export", "Write a graph as Mermaid or JSON."),
+    "models": ("models", "List, fetch or check models."),
+    "doctor": ("doctor", "Look whether everything makespan needs is in order."),
+    "config": ("config", "Show the configuration and where each value comes from."),
+}
+"""Name → module in this package, and one line for `--help`."""
+
+
+class LazyGroup(click.Group):
+    """Commands by name, each imported at its use; unknown names get a suggestion."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"makespan.cli.{COMMANDS[name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            close = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command is called {name!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def main(self, args: Any = None, prog_name: str | None = None, **extra: Any) -> Any:
+        """Run with our own exit codes and messages."""
+        extra["standalone_mode"] = False
+        run = super().main
+        sys.exit(guarded(lambda: run(args, prog_name, **extra)))
+
+
+def show_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        click.echo(f"makespan {version('makespan')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Show it.")
+def cli() -> None:
+    """Compiles, schedules and runs AI workflows durably.
+
+    TARGET is file.py:workflow or package.module:workflow; RUN is a run's id, its beginning, or `last`.
+    Exit codes: 0 done, 1 run failed, 2 usage or invalid definition, 3 cancelled, 4 paused (budget,
+    deadline, decision), 5 environment, 130 interrupted.
+    """
+
+
+def main() -> None:
+    """Entry point of the `makespan` command."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without UTF-8
+    cli.main(prog_name="makespan")
+
+
+if __name__ == "__main__":
+    main()

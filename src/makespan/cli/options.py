@@ -1,0 +1,86 @@
+"""Options that several commands share, and the forms in which durations and money may be written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+class Duration(click.ParamType[float]):
+    """`90s`, `10m`, `1h30m`, `250ms`, or plain seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value).strip().lower().replace(" ", "")
+        parts = _PART.findall(text)
+        if parts and "".join(number + unit for number, unit in parts) == text:
+            seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+        else:
+            seconds = self._plain(text, value, param, ctx)
+        if seconds <= 0:
+            self.fail(f"{value!r} is not longer than nothing", param, ctx)
+        return seconds
+
+    def _plain(
+        self, text: str, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if not re.fullmatch(r"\d+(\.\d+)?", text):
+            self.fail(f"{value!r} is no duration; write 90s, 10m, 1h30m or a number of seconds", param, ctx)
+        return float(text)
+
+
+class Money(click.ParamType[float]):
+    """`2.00` or `$2.00`, in US dollars."""
+
+    name = "usd"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value).strip().removeprefix("$")
+        if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text):
+            self.fail(f"{value!r} is no amount of money; write 2.00 (US dollars)", param, ctx)
+        return float(text)
+
+
+DURATION = Duration()
+MONEY = Money()
+
+
+def store_option(command: F) -> F:
+    """`--store`."""
+    return click.option(
+        "--store",
+        metavar="PATH",
+        help="Folder or .db file of the store, or `memory`. Default: makespan.toml, MAKESPAN_STORE, .makespan",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """`--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")(command)
+
+
+def quiet_option(command: F) -> F:
+    """`--quiet`."""
+    return click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")(command)
+
+
+def input_option(command: F) -> F:
+    """`-i`, repeatable."""
+    return click.option(
+        "-i",
+        "--input",
+        "inputs",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="An argument: name=value, name=@file, or a JSON object of several. Values are JSON where the "
+        "parameter's type wants it, else text.",
+    )(command)

@@ -1,0 +1,152 @@
+"""A run's facts as lines for people and for `logs --json`, in the order they were committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from makespan.errors import ErrorRecord
+from makespan.machine import facts as f
+from makespan.machine.state import State
+from makespan.traces.words import name_of, short_id
+from makespan.values import Blob
+
+
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One fact. `at_s` is seconds since the run's start; facts without a time of their own have the latest."""
+
+    at_s: float
+    fact: str
+    text: str
+    key: str = ""
+    task: str = ""
+    cost_usd: float = 0.0
+    error: str = ""
+
+
+def lines_of(fact: f.Fact, state: State) -> Iterator[Line]:
+    """The line of one fact, which `state` has already folded; none for bookkeeping that says nothing."""
+    text = _text(fact, state)
+    if not text:
+        return
+    number = getattr(fact, "task", None)
+    task = state.tasks[number] if isinstance(number, int) and number < len(state.tasks) else None
+    error = getattr(fact, "error", None)
+    yield Line(
+        getattr(fact, "at", state.at) / 1e9,
+        type(fact).__name__,
+        text,
+        "" if task is None else task.declaration.key,
+        "" if task is None else short_id(task),
+        getattr(fact, "cost", 0) / 1e9,
+        f"{error.type}: {error.message}" if isinstance(error, ErrorRecord) else "",
+    )
+
+
+def _text(fact: f.Fact, state: State) -> str:
+    match fact:
+        case f.RunStarted():
+            return f"run {fact.run_id} started: {fact.workflow} (seed {fact.seed}{_limits(fact)})"
+        case f.GraphAdded():
+            return f"graph added: {len(state.tasks)} tasks"
+        case f.RunPaused() | f.RunResumed() | f.RunEnded() | f.CancelRequested():
+            return _of_run(fact)
+        case f.LimitReached() | f.ScopeClosed() | f.ScopeAdded():
+            return _of_scope(fact, state)
+        case f.EditApplied():
+            return f"edit applied: {fact.kind} by {fact.author or 'the workflow'}"
+        case f.EditRefused():
+            return f"edit refused: {fact.kind}: {fact.reason} {fact.detail}".rstrip()
+        case f.DeclarationAdded():
+            return ""
+        case f.TaskAdded():
+            return f"{fact.label or state.declarations[fact.declaration].key} added"
+        case _:
+            return _of_task(fact, state)
+
+
+def _limits(fact: f.RunStarted) -> str:
+    budget = "" if fact.budget is None else f", budget {fact.budget / 1e9:g} USD"
+    return budget + ("" if fact.deadline_ns is None else f", deadline {fact.deadline_ns / 1e9:g} s")
+
+
+def _of_run(fact: f.RunPaused | f.RunResumed | f.RunEnded | f.CancelRequested) -> str:
+    match fact:
+        case f.RunPaused():
+            return f"run paused ({fact.reason}): {fact.detail}"
+        case f.RunResumed():
+            return "run resumed"
+        case f.CancelRequested():
+            return f"cancel asked by {fact.author or 'the caller'}"
+        case f.RunEnded():
+            why = f": {fact.error.type}: {fact.error.message}" if fact.error else ""
+            return f"run {fact.status}{why}"
+
+
+def _of_scope(fact: f.LimitReached | f.ScopeClosed | f.ScopeAdded, state: State) -> str:
+    match fact:
+        case f.ScopeAdded():
+            return f"scope {fact.name} opened"
+        case f.ScopeClosed():
+            return f"scope {state.scopes[fact.scope].name} closed{_why(fact.why)}"
+        case f.LimitReached():
+            name = state.scopes[fact.scope].name or "the run"
+            size = 1e9 if fact.limit in ("budget_usd", "deadline_s") else 1
+            return f"{fact.limit} of {name} reached: {fact.used / size:g} of {fact.allowed / size:g}"
+
+
+def _of_task(fact: Any, state: State) -> str:
+    task = state.tasks[fact.task]
+    name, cost = name_of(task), _cost(getattr(fact, "cost", 0))
+    match fact:
+        case f.AttemptStarted():
+            return f"{name} started (attempt {task.attempt}){_reserved(fact.reserved)}"
+        case f.TaskSucceeded():
+            return f"{name} succeeded{cost} ({_size(fact.value)} bytes)"
+        case f.AttemptFailed():
+            return f"{name} attempt failed{cost}: {fact.error.type}: {fact.error.message}"
+        case f.RetryScheduled():
+            return f"{name} will be tried again in {max(0, fact.not_before - state.at) / 1e9:.2f} s"
+        case f.TaskFailed():
+            return f"{name} failed: {fact.error.type}: {fact.error.message}"
+        case f.TaskSkipped():
+            cause = f"{name_of(state.tasks[fact.cause])} has no result" if fact.cause >= 0 else "its guard said no"
+            return f"{name} skipped: {cause}"
+        case f.TaskCancelled():
+            return f"{name} cancelled{_why(fact.why)}"
+        case f.AttemptInterrupted():
+            return f"{name} interrupted{_why(fact.why)}"
+        case f.AttemptUnknown():
+            return f"{name}: outcome unknown{_why(fact.why)}"
+        case f.LateResult():
+            return f"{name}: a late result arrived{cost}"
+        case f.MapExpanded():
+            return f"{name} expanded to {len(fact.outputs)} items"
+        case f.TaskRemoved():
+            return f"{name} removed"
+        case f.TaskRewired():
+            return f"{name} rewired"
+        case f.TaskDiverged():
+            return f"{name} differs from what the earlier life asked for; it waits for a decision"
+        case f.DecisionMade():
+            return f"{name}: decided {fact.verdict}{_why(fact.author)}"
+        case _:
+            return f"{name}: {type(fact).__name__}"
+
+
+def _why(why: str) -> str:
+    return f" ({why})" if why else ""
+
+
+def _cost(cost: int) -> str:
+    return f", {cost / 1e9:g} USD" if cost else ""
+
+
+def _reserved(amount: int) -> str:
+    return f", up to {amount / 1e9:g} USD reserved" if amount else ""
+
+
+def _size(value: bytes | Blob) -> int:
+    return value.size_bytes if isinstance(value, Blob) else len(value)

@@ -1,0 +1,42 @@
+"""One word for where a task stands, for people and for JSON: the same in every view."""
+
+from __future__ import annotations
+
+from makespan.graph.node import Kind
+from makespan.machine.state import State, Status, TaskState
+
+WORDS = {
+    Status.WAITING: "pending",
+    Status.READY: "pending",
+    Status.RUNNING: "running",
+    Status.BACKOFF: "retrying",
+    Status.UNKNOWN: "unknown",
+    Status.DIVERGED: "diverged",
+    Status.SUCCEEDED: "succeeded",
+    Status.FAILED: "failed",
+    Status.SKIPPED: "skipped",
+    Status.CANCELLED: "cancelled",
+    Status.REMOVED: "removed",
+}
+SHOWN_KINDS = (Kind.CALL, Kind.WORKFLOW, Kind.TIMER)
+"""Kinds that people think of as tasks; joins and values are the machine's own bookkeeping."""
+
+
+def name_of(task: TaskState) -> str:
+    """What a view calls a task: its label, else its key."""
+    return task.spec.label or task.declaration.key
+
+
+def short_id(task: TaskState) -> str:
+    """Enough of the id to type."""
+    return task.spec.id.hex()[:12]
+
+
+def scope_path(state: State, number: int) -> str:
+    """Names of a scope and those around it, outermost first; empty for the run's own."""
+    names: list[str] = []
+    while number:
+        scope = state.scopes[number]
+        names.append(scope.name)
+        number = scope.parent
+    return "/".join(reversed(names))
