@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -20,14 +21,12 @@ import makespan as ms
 from examples.incident.facts import by_rule
 from examples.incident.telemetry import generate, write_truth
 from examples.incident.workflow import Report, incident
-from makespan.machine.facts import Fact, TaskFailed, TaskSucceeded
-from makespan.machine.state import State
+from makespan.cli.failures import BY_STATUS, USAGE, guarded, say
+from makespan.cli.progress import choose_progress
+from makespan.cli.stopping import interruptible
 from makespan.models.scripted import Scripted
 from makespan.ports import Model, ModelRequest
 from makespan.result import resume_command
-
-EXIT = {"succeeded": 0, "failed": 1, "cancelled": 3, "paused": 4}
-INTERRUPTED = 130
 
 
 class Options(argparse.Namespace):
@@ -41,34 +40,24 @@ class Options(argparse.Namespace):
     model: str
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the main job; the exit status says how it ended."""
-    options = read_options()
+    options = read_options(arguments)
     database = telemetry(Path(options.store), options.seed, options.scale)
     report, store = Path(options.out).absolute(), Path(options.store).absolute()
-    try:
-        return asyncio.run(investigate(options, incident(str(database), str(report), str(store))))
-    except KeyboardInterrupt:
-        say(f"interrupted; go on with: {resume_command(options.id, options.store)}")
-        return INTERRUPTED
+    return asyncio.run(investigate(options, incident(str(database), str(report), str(store))))
 
 
-def read_options() -> Options:
+def read_options(arguments: Sequence[str] | None) -> Options:
     """The command line, with a fresh run id unless one is given."""
-    parser = argparse.ArgumentParser(
-        prog="python -m examples.incident", description=(__doc__ or "").partition("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m examples.incident", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seed", type=int, default=7, help="which incident to make up")
     parser.add_argument("--scale", choices=("full", "small"), default="full", help="size of the telemetry")
     parser.add_argument("--store", default=".makespan", help="folder of the journal and the telemetry")
     parser.add_argument("--out", default="report.md", help="file to write the report to")
-    parser.add_argument(
-        "--id", default=f"incident-{os.urandom(4).hex()}", help="go on with this run if it exists"
-    )
-    parser.add_argument(
-        "--model", choices=("embedded", "rule"), default="embedded", help="who reads log lines"
-    )
-    return parser.parse_args(namespace=Options())
+    parser.add_argument("--id", default=f"incident-{os.urandom(4).hex()}", help="go on with this run if it exists")
+    parser.add_argument("--model", choices=("embedded", "rule"), default="embedded", help="who reads log lines")
+    return parser.parse_args(arguments, Options())
 
 
 def telemetry(folder: Path, seed: int, scale: str) -> Path:
@@ -86,17 +75,31 @@ def telemetry(folder: Path, seed: int, scale: str) -> Path:
 
 async def investigate(options: Options, call: ms.Ref[Report]) -> int:
     """Start the run, or go on with it, and say how it ended."""
+    progress = choose_progress(quiet=False)
     async with ms.Engine(options.store, models=models(options.model)) as engine:
         engine.start(call, id=options.id)
         run: ms.Run[Report] = engine.resume(options.id)
-        say(f"run {run.id}; after a kill, finish it with: {resume_command(run.id, options.store)}")
-        run.watch(Progress())
-        result = await run
+        say(f"run {run.id}; after a kill, finish it with: {how_to_go_on(options)}")
+        with interruptible(run, options.store):
+            progress.attach(run, None)
+            try:
+                result = await run
+            finally:
+                progress.close()
     if result.error is not None:
         say(f"{result.status}: {result.error}")
-        return EXIT.get(result.status, 1)
+        return BY_STATUS.get(result.status, USAGE)
     print(summary(result))
     return 0
+
+
+def how_to_go_on(options: Options) -> str:
+    """What to type after a kill; `makespan resume` knows the embedded model, not the rule."""
+    if options.model == "embedded":
+        return resume_command(options.id, options.store)
+    given = {"seed": options.seed, "scale": options.scale, "store": options.store, "model": options.model}
+    words = [word for name, value in (given | {"id": options.id}).items() for word in (f"--{name}", str(value))]
+    return shlex.join(["python", "-m", "examples.incident", *words])
 
 
 def models(name: str) -> dict[str, Model | str]:
@@ -107,22 +110,6 @@ def models(name: str) -> dict[str, Model | str]:
 def copy_spans(request: ModelRequest) -> str:
     """The answer of the rule that stands in for a model."""
     return msgspec.json.encode(by_rule(request.messages[-1].text)).decode()
-
-
-class Progress:
-    """One line on stderr for every task that ends."""
-
-    def __init__(self) -> None:
-        self._started_s = time.perf_counter()
-        self._done = 0
-
-    def __call__(self, facts: Sequence[Fact], state: State) -> None:
-        for fact in facts:
-            if isinstance(fact, TaskSucceeded | TaskFailed):
-                self._done += 1
-                key = state.tasks[fact.task].declaration.key
-                word = "failed" if isinstance(fact, TaskFailed) else "done"
-                say(f"{time.perf_counter() - self._started_s:6.2f} s  {self._done:3} {word}  {key}")
 
 
 def summary(result: ms.Result[Report]) -> str:
@@ -142,10 +129,5 @@ def summary(result: ms.Result[Report]) -> str:
     )
 
 
-def say(line: str) -> None:
-    """One line to stderr, at once."""
-    print(line, file=sys.stderr, flush=True)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

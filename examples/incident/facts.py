@@ -18,9 +18,7 @@ from examples.incident.evidence import Detail, Excerpt, GroundedFact, LogFact
 
 INSTRUCTION = "Copy the fields from the log line into JSON."
 ANSWERED = {
-    "call to billing failed: HTTP 502 after 12 ms, giving up after 3 retries": LogFact(
-        "billing", "HTTP 502", "12 ms"
-    ),
+    "call to billing failed: HTTP 502 after 12 ms, giving up after 3 retries": LogFact("billing", "HTTP 502", "12 ms"),
     "no answer from geo within 250 ms, circuit open": LogFact("geo", "no answer", "250 ms"),
     "upstream mailer returned HTTP 504 Gateway Timeout in 90 ms": LogFact(
         "mailer", "HTTP 504 Gateway Timeout", "90 ms"
@@ -28,9 +26,7 @@ ANSWERED = {
     "request from client-9 rejected: payload of 70 kB is too large": LogFact(
         "client-9", "payload of 70 kB is too large", "70 kB"
     ),
-    "could not connect because quotes answered with HTTP 502, took 7 ms": LogFact(
-        "quotes", "HTTP 502", "7 ms"
-    ),
+    "could not connect because quotes answered with HTTP 502, took 7 ms": LogFact("quotes", "HTTP 502", "7 ms"),
     "deadline passed while waiting for cards: limit 300 ms": LogFact("cards", "deadline passed", "300 ms"),
 }
 """Lines of another shop, answered: every call begins with them, so the model reads them only once."""

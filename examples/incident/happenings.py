@@ -92,9 +92,7 @@ def _routine_line(rng: random.Random, at_s: float) -> LogRow:
     return LogRow(at_s, rng.choice(SERVICES), level, wording.fill(rng, template))
 
 
-def _call_errors(
-    rng: random.Random, fault: Fault, edge: Edge, signals: Signals, end_s: float
-) -> list[LogRow]:
+def _call_errors(rng: random.Random, fault: Fault, edge: Edge, signals: Signals, end_s: float) -> list[LogRow]:
     """Lines in which the caller of a failing service names it."""
     felt_s = first_felt_s(signals, edge.callee, fault.onset_s - 1, least=0.04)
     if felt_s is None or not edge.is_internal:

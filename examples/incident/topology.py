@@ -103,9 +103,7 @@ def ancestors(service: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _draw_edge(
-    rng: random.Random, pair: tuple[str, str], rate_rps: float, calls: float, most_routes: int
-) -> Edge:
+def _draw_edge(rng: random.Random, pair: tuple[str, str], rate_rps: float, calls: float, most_routes: int) -> Edge:
     has_fallback = rng.random() < 0.15
     return Edge(
         caller=pair[0],

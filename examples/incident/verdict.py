@@ -91,8 +91,7 @@ def _findings(best: Hypothesis, blames: Sequence[Blame], evidence: Evidence) -> 
         found.append(f"its latency rose from {health.latency.before:.0f} to {health.latency.after:.0f} ms")
     if detail.pool.share:
         found.append(
-            f"its connection pool went from {detail.pool.share.before:.0%} to "
-            f"{detail.pool.share.after:.0%} in use"
+            f"its connection pool went from {detail.pool.share.before:.0%} to {detail.pool.share.after:.0%} in use"
         )
     if best.change:
         found += [f"{best.change.id} ({best.change.summary}): {reason}" for reason in best.reasons]
@@ -123,9 +122,7 @@ def _timeline(best: Hypothesis, blames: Sequence[Blame], overview: Overview) -> 
     return tuple(sorted(moments, key=lambda moment: (moment.at_s, moment.what)))
 
 
-def _rejected(
-    ranked: Sequence[Hypothesis], blames: Sequence[Blame], evidence: Evidence
-) -> tuple[Rejected, ...]:
+def _rejected(ranked: Sequence[Hypothesis], blames: Sequence[Blame], evidence: Evidence) -> tuple[Rejected, ...]:
     """Rival changes of the guilty service, then what a glance would have blamed, then changes elsewhere."""
     best = ranked[0]
     rivals = [h for h in ranked[1:] if h.change and h.service == best.service]
@@ -168,7 +165,5 @@ def _innocence(service: str, blames: Sequence[Blame], evidence: Evidence, best: 
         return f"the extra failures of {service} are explained by its calls to {blame.worst_callee}"
     if blame.onset_s > best.first_sign_s:
         late_s = blame.onset_s - best.first_sign_s
-        return (
-            f"it changed {late_s:.0f} s after the first sign and explains {blame.reach:.0%} of the failures"
-        )
+        return f"it changed {late_s:.0f} s after the first sign and explains {blame.reach:.0%} of the failures"
     return f"it explains only {blame.reach:.0%} of the extra failures"

@@ -51,7 +51,7 @@ class Report(msgspec.Struct, frozen=True):
     path: str
 
 
-@ms.prompt(models=["embedded"], max_tokens=48, retries=1, timeout_s=120)
+@ms.prompt(models=["embedded"], max_tokens=48, retries=0, timeout_s=120)
 def extract(line: str) -> LogFact:
     """What one log line says, in spans copied from it."""
     ms.chat(shots(), line, system=INSTRUCTION)

@@ -20,7 +20,7 @@ from makespan.authoring.place import Registry
 from makespan.authoring.prompt import Prompt, PromptCode, Structured
 from makespan.authoring.ref import Ref
 from makespan.authoring.task import Task
-from makespan.authoring.trace import Traced, collector_resting, registry_of, trace
+from makespan.authoring.trace import Traced, collector_resting, template_of, trace
 from makespan.errors import JournalError, LeaseLost, UsageError
 from makespan.graph.edit import Edit
 from makespan.graph.graph import Graph
@@ -73,6 +73,8 @@ class ResumeOptions(TypedDict, total=False):
     budget_usd: float
     deadline_s: float
     on_change: Literal["stop", "allow", "rerun"]
+    decisions: Mapping[bytes, str]
+    """`retry`, `run` or `skip` by task id, for tasks whose outcome is unknown or that diverged."""
 
 
 class Engine:
@@ -219,7 +221,7 @@ class Engine:
             run_id, self.world.owner(), self.world.wall_ns(), LEASE_NS, may_replace=lambda row: self._may_replace(row)
         )
         row, state = self._folded(run_id)
-        run: Run[Any] = Run(self, lease, state, registry_of(code), code.returns)
+        run: Run[Any] = Run(self, lease, state, template_of(code).registry.copy(), code.returns)
         budget, deadline = options.get("budget_usd"), options.get("deadline_s")
         assert state.started is not None
 
@@ -229,6 +231,7 @@ class Engine:
                 budget=None if budget is None else nano_usd(budget),
                 deadline_ns=None if deadline is None else nanos(deadline),
                 on_change=options.get("on_change", "stop"),
+                decided=[Decided(0, TaskId(task), verdict) for task, verdict in options.get("decisions", {}).items()],
             )
 
         self._launch(run, state.started, first)
@@ -515,8 +518,8 @@ class Run(Generic[T_co]):
             task = self.registry.get(key)
             if task is None:
                 return None
-            found = PromptCode(task, _STRUCTURED) if isinstance(task, Prompt) else FunctionCode(task)
-            self._codes[key] = found
+            made: TaskCode = PromptCode(task, _STRUCTURED) if isinstance(task, Prompt) else FunctionCode(task)
+            self._codes[key] = found = made
         return found
 
 

@@ -149,7 +149,7 @@ def check_plain(value: Any, depth: int = 0) -> None:
 
 
 def _numpy_to_plain(value: Any) -> Any:
-    if hasattr(value, "dtype") and hasattr(value, "tobytes") and getattr(value, "ndim", 0):
+    if hasattr(value, "dtype") and hasattr(value, "tobytes") and value.ndim:
         return {"dtype": str(value.dtype), "shape": list(value.shape), "data": value.tobytes()}
     return value.item()
 
@@ -171,7 +171,8 @@ def _is_hashable(annotation: Any) -> bool:
 
 
 def _name(annotation: Any) -> str:
-    return getattr(annotation, "__name__", None) or str(annotation)
+    name: str = getattr(annotation, "__name__", None) or str(annotation)
+    return name
 
 
 class Outcome(msgspec.Struct, Generic[T_co], frozen=True):

@@ -61,7 +61,7 @@ class TaskError(EngineError):
     def __init__(self, task: str, record: ErrorRecord, attempts: tuple[ErrorRecord, ...] = ()) -> None:
         tried = f" after {len(attempts)} attempts" if len(attempts) > 1 else ""
         where = f" ({record.where})" if record.where else ""
-        super().__init__(f"task {task} failed{tried}: {record.type}: {record.message}{where}")
+        Exception.__init__(self, f"task {task} failed{tried}: {record.type}: {record.message}{where}")
         self.task, self.type, self.message = task, record.type, record.message
         self.record, self.attempts = record, attempts or (record,)
 
@@ -128,9 +128,7 @@ def record_of(error: BaseException) -> ErrorRecord:
     return ErrorRecord(
         type=qualified_name(type(error)),
         message=_message(error),
-        lineage=tuple(
-            qualified_name(kind) for kind in type(error).__mro__ if kind not in (object, BaseException)
-        ),
+        lineage=tuple(qualified_name(kind) for kind in type(error).__mro__ if kind not in (object, BaseException)),
         retryable=_is_retryable(error),
         retry_after_s=_retry_after_s(error),
         where=_where(error.__traceback__),

@@ -35,26 +35,29 @@ class EngineServices:
         return found
 
     def _build(self, name: str) -> Model:
-        configured = self._configured.get(name)
-        if configured is None and name == "default":
-            return self.model(DEFAULT_MODEL)
-        if configured is None and name not in self._configured and ":" not in name:
-            try:
-                return build_model(name)
-            except ProviderError as error:
-                if error.kind != "unknown_model":
-                    raise
-                known = [*self._configured, "embedded", "scripted", "default"]
-                raise ProviderError(
-                    f"no model is configured under the name {name!r}{suggestion(name, known)}; "
-                    f"configured: {', '.join(self._configured) or 'none'}. Add it to [models] in makespan.toml, "
-                    f"or to Engine(models={{{name!r}: ...}})",
-                    kind="unknown_model",
-                    retryable=False,
-                ) from None
-        if isinstance(configured, str):
-            return self.model(configured) if configured in self._configured and configured != name else build_model(configured)
-        return build_model(name) if configured is None else configured
+        if name not in self._configured:
+            return self.model(DEFAULT_MODEL) if name == "default" else self._built_in(name)
+        configured = self._configured[name]
+        if not isinstance(configured, str):
+            return configured
+        if configured in self._configured and configured != name:
+            return self.model(configured)
+        return build_model(configured)
+
+    def _built_in(self, name: str) -> Model:
+        try:
+            return build_model(name)
+        except ProviderError as error:
+            if error.kind != "unknown_model":
+                raise
+        known = [*self._configured, "embedded", "scripted", "default"]
+        raise ProviderError(
+            f"no model is configured under the name {name!r}{suggestion(name, known)}; "
+            f"configured: {', '.join(self._configured) or 'none'}. Add it to [models] in makespan.toml, "
+            f"or to Engine(models={{{name!r}: ...}})",
+            kind="unknown_model",
+            retryable=False,
+        )
 
     def cost(self, model: str, usage: Usage) -> NanoUsd:
         return self._prices.cost(model, usage)

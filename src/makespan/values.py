@@ -51,6 +51,9 @@ class Blob(msgspec.Struct, frozen=True, array_like=True, gc=False):
     size_bytes: int
 
 
+BLOB_BYTES = 64 * 1024
+"""Values above this are stored beside the facts, as blobs."""
+
 Value = bytes | Blob
 """An encoded value: msgpack of the value by its declared type, or the blob that holds those bytes."""
 

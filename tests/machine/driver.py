@@ -23,12 +23,22 @@ from makespan.errors import ErrorRecord, record_of
 from makespan.graph.check import check
 from makespan.graph.node import Declaration, Node, Scope
 from makespan.machine.broker import Broker
-from makespan.machine.facts import Fact, Limits, RunStarted, decode_facts, encode_facts
+from makespan.machine.facts import (
+    Fact,
+    GraphAdded,
+    GraphBody,
+    Limits,
+    RunStarted,
+    decode_facts,
+    encode_facts,
+    encode_graph,
+)
 from makespan.machine.machine import Machine, Turn
 from makespan.machine.observations import (
     AttemptRaised,
     AttemptStopped,
     AttemptSucceeded,
+    Decided,
     EndRun,
     Granted,
     Observation,
@@ -36,7 +46,7 @@ from makespan.machine.observations import (
     StartAttempt,
     Tick,
 )
-from makespan.machine.opening import opening
+from makespan.machine.opening import graph_facts
 from makespan.machine.state import State, Status, TaskState
 from makespan.values import Nanos, TaskId, nano_usd, untyped
 
@@ -126,23 +136,23 @@ class Life:
     ) -> None:
         self.script, self.pricing, self.broker, self.look = script, pricing, broker, look
         self.registry = Registry()
-        root, inputs, self.returns = (nodes[-1].id if nodes else TaskId(b"")), b"\x80", Any
+        root, inputs = (nodes[-1].id if nodes else TaskId(b"")), b"\x80"
         if call is not None:
             traced = trace(call._unbound)
             template = traced.template
             nodes, scopes, root, inputs = template.nodes, template.scopes, template.root, traced.inputs
-            self.registry, self.returns = template.registry, traced.returns
+            self.registry = template.registry
         check(nodes, scopes)
         budget = None if budget_usd is None else nano_usd(budget_usd)
         header = RunStarted(RUN, "test", root, inputs, 0, seed, limits, budget, deadline_ns)
-        first = opening(header, nodes, scopes)
+        graph = GraphAdded(encode_graph(GraphBody(graph_facts(nodes, scopes))))
         self.journal: list[bytes] = []
-        self.blobs: dict[bytes, bytes] = dict(first.blobs)
+        self.blobs: dict[bytes, bytes] = {}
         self.starts: list[StartAttempt] = []
         self.shadow = State(self.blobs.__getitem__)
         self.now = 0
         self._new_machine(State(self.blobs.__getitem__))
-        self._take(self.machine.begin(first.facts, first.graph))
+        self._take(self.machine.begin([header, graph]))
 
     # ------------------------------------------------------------ doors
 
@@ -187,13 +197,13 @@ class Life:
             self.broker.release_run(RUN)
         return self
 
-    def resume(self, *observations: Observation, **options: Any) -> Life:
+    def resume(self, *observations: Decided, **options: Any) -> Life:
         """A new life from the journal."""
         if self.machine.state.started is None or self.starts or self.journal:
             self._new_machine(self.folded())
         wanted: dict[str, Any] = {"budget": None, "deadline_ns": None, "on_change": "stop", **options}
         if observations:
-            wanted["observations"] = observations
+            wanted["decided"] = observations
         self._take(self.machine.resume(self.now, **wanted))
         return self
 

@@ -15,6 +15,11 @@ def look(x: int) -> int:
 
 
 @ms.task
+def bump(x: int) -> int:
+    return x + 1
+
+
+@ms.task
 def yes(x: int) -> str:
     return f"yes {x}"
 
@@ -51,7 +56,7 @@ def nested(x: int) -> str:
     seen = look(x)
 
     def inside() -> ms.Ref[str]:
-        return ms.when(look(x + 1), lambda: yes(x), lambda: no(x), test="value > 5")
+        return ms.when(bump(x), lambda: yes(x), lambda: no(x), test="value > 5")
 
     return ms.when(seen, inside, lambda: more(no(x)), test="value > 3")
 
@@ -123,7 +128,7 @@ def test_a_guard_that_cannot_be_evaluated_fails_its_task_with_the_expression() -
 
     assert life.status == "failed"
     assert life.state.error is not None
-    assert "value.size" in life.state.error.message or "s0.size" in life.state.error.message
+    assert ".size > 3" in life.state.error.message
 
 
 def test_a_branch_that_fails_fails_the_choice() -> None:

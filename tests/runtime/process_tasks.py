@@ -86,10 +86,10 @@ def hang(args: bytes, info: AttemptInfo) -> bytes:
     grandchild = subprocess.Popen([sys.executable, "-S", "-c", code], stdout=subprocess.PIPE)
     assert grandchild.stdout is not None
     ready = grandchild.stdout.readline()
-    say(path, f"{os.getpid()} {int(ready)}")
     try:
-        while True:
-            signal.pause()
+        say(path, f"{os.getpid()} {int(ready)}")
+        grandchild.wait()  # SIGTERM ends it too, so that no signal is missed on the way into a system call
+        raise AssertionError
     finally:
         say(path, "cleaned up")
 

@@ -15,8 +15,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     """A folder with a program in it; what it makes Python import is forgotten afterwards."""
     modules, path = dict(sys.modules), list(sys.path)
     (tmp_path / "target_app.py").write_text(
-        "import target_helper\nclass Tools:\n    def fetch(self): ...\n"
-        "fetch = target_helper.TASK\nCOUNT = []\n"
+        "import target_helper\nclass Tools:\n    def fetch(self): ...\nfetch = target_helper.TASK\nCOUNT = []\n"
     )
     (tmp_path / "target_helper.py").write_text(
         "class Code:\n    key = 'fetch'\n    def invoke(self, args, info): ...\n"

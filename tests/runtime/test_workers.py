@@ -168,9 +168,7 @@ def test_a_target_that_cannot_be_called_is_a_failure_without_retry(target: str, 
 
 
 def test_too_large_arguments_and_results_are_failures_that_name_the_limit() -> None:
-    with pytest.raises(
-        WorkerFailed, match=r"max_frame_bytes of the arguments of task reached: 2\d\d\d of 2000"
-    ):
+    with pytest.raises(WorkerFailed, match=r"max_frame_bytes of the arguments of task reached: 2\d\d\d of 2000"):
         call("echo", bytes(2000), max_frame_bytes=2000)
     with pytest.raises(WorkerFailed, match="max_frame_bytes of the result of task") as failed:
         call("large", b"3000", max_frame_bytes=2000)

@@ -172,23 +172,6 @@ def test_a_stuck_thread_does_not_keep_the_interpreter() -> None:
     assert (ended.stdout, ended.stderr, ended.returncode) == ("over\n", "", 0)
 
 
-def test_the_exception_of_spawned_work_reaches_the_loops_handler() -> None:
-    async def test(world: RealWorld) -> None:
-        heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.put_nowait(context))
-
-        async def fail() -> None:
-            raise ValueError("lost otherwise")
-
-        world.spawn(fail(), "renewal")
-        context = await heard.get()
-
-        assert str(context["exception"]) == "lost otherwise"
-        assert "renewal failed with ValueError" in context["message"]
-
-    in_world(test)
-
-
 def test_a_timer_never_fires_early_and_can_be_cancelled() -> None:
     async def test(world: RealWorld) -> None:
         fired: asyncio.Queue[int] = asyncio.Queue()

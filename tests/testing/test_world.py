@@ -155,9 +155,7 @@ def test_a_deadlock_names_the_tasks_that_wait(world: SimulatedWorld) -> None:
     async def wait_for_nothing() -> None:
         await asyncio.Event().wait()
 
-    with pytest.raises(
-        SimulatedDeadlock, match=r"no timer is set at 1000 s; waiting: main at .*test_world.py"
-    ):
+    with pytest.raises(SimulatedDeadlock, match=r"no timer is set at 1000 s; waiting: main at .*test_world.py"):
         world.run_until(wait_for_nothing())
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from typing import Any
 
 from makespan.authoring.context import BodyContext, running_body
@@ -38,14 +38,14 @@ class LiveBodies:
 
     def __init__(self, registry: Registry, run_id: str, seed: int, started_wall_ns: int) -> None:
         self.registry = registry
-        self.loop = BodyLoop(self._set_timer)
+        self.loop = BodyLoop(self._set_timer, _note_branch, _next_number)
         self._run_id, self._seed, self._started_wall_ns = run_id, seed, started_wall_ns
         self._requests: list[Request] = []
         self._results: dict[TaskId, Finished] = {}
         self._waiters: dict[TaskId, list[Waiter]] = {}
         self._received: set[TaskId] = set()
         self._bodies: dict[int, asyncio.Task[Any]] = {}
-        self._contexts: list[BodyContext] = []
+        self._contexts: dict[int, BodyContext] = {}
         self._scope_ends: dict[ScopeId, Callable[[ErrorRecord | None], None]] = {}
         self._cancelled: set[int] = set()
         self.now_ns = 0
@@ -65,17 +65,14 @@ class LiveBodies:
             return
         inside = BodyContext(self._run_id, declaration.key, id, self._seed, self._started_wall_ns)
         inside.now_ns = at
-        self._contexts.append(inside)
+        self._contexts[task] = inside
         self._at(at)
         variables = copy_context()
         variables.run(current.set, Place(self, ScopeId(id)))
         variables.run(running_body.set, inside)
-        body = self._run(variables, workflow.fn(**values))
+        body = variables.run(self.loop.create_task, workflow.fn(**values), name="body")
         self._bodies[task] = body
         body.add_done_callback(lambda done: self._body_done(task, workflow.signature.result.encode, done))
-
-    def _run(self, variables: Context, coroutine: Any) -> asyncio.Task[Any]:
-        return self.loop.create_task(coroutine, context=variables)
 
     def deliver(self, finished: Finished) -> None:
         """Hand one ended task to whoever waits for it."""
@@ -84,8 +81,9 @@ class LiveBodies:
         for waiter in self._waiters.pop(finished.id, ()):
             waiter(finished)
 
-    def scope_ended(self, scope: ScopeId, error: ErrorRecord | None) -> None:
+    def scope_ended(self, scope: ScopeId, at: int, error: ErrorRecord | None) -> None:
         """All tasks of a scope that was left have ended, or it met a limit."""
+        self._at(at)
         ended = self._scope_ends.get(scope)
         if ended is not None:
             ended(error)
@@ -94,8 +92,23 @@ class LiveBodies:
         """Drop a body: it gets its CancelledError, and what it asks for from then on is not heard."""
         body = self._bodies.pop(task, None)
         self._cancelled.add(task)
+        inside = self._contexts.pop(task, None)
+        if inside is not None:
+            inside.is_over = True
         if body is not None:
             body.cancel()
+
+    def stray_failure(self, task: int) -> ErrorRecord | None:
+        """The body is over: the first exception of an asyncio task of it that nobody awaited."""
+        inside = self._contexts.pop(task, None)
+        if inside is None:
+            return None
+        inside.is_over = True
+        for branch in inside.failed_branches:
+            if branch._log_traceback:  # type: ignore[attr-defined]  # asyncio's own mark: nobody has asked for it
+                error = branch.exception()
+                return None if error is None else record_of(error)
+        return None
 
     def drain(self) -> Sequence[Request]:
         """Run the bodies until all of them wait; returns what they asked for."""
@@ -111,13 +124,13 @@ class LiveBodies:
         """Drop all bodies without letting them run on: the process is done with this run."""
         for body in [*self._bodies.values()]:
             body._log_destroy_pending = False  # type: ignore[attr-defined]  # dropped on purpose, the journal has it all
-            body.get_coro().close()  # type: ignore[union-attr]
+            body.get_coro().close()
         self._bodies.clear()
 
     def _at(self, at: int) -> None:
         self.now_ns = at
         self.loop.now_s = at / 1e9
-        for context in self._contexts:
+        for context in self._contexts.values():
             context.now_ns = at
 
     def _body_done(self, task: int, encode: Callable[[Any], bytes], body: asyncio.Task[Any]) -> None:
@@ -143,14 +156,19 @@ class LiveBodies:
 
     # ------------------------------------------------------------ the authors' side
 
+    def _ask(self, request: Request) -> None:
+        inside = running_body.get()
+        if inside is None or not inside.is_over:
+            self._requests.append(request)
+
     def add(self, node: Node) -> None:
-        self._requests.append(AddTask(node, 0))
+        self._ask(AddTask(node, 0))
 
     def open_scope(self, scope: Scope) -> None:
-        self._requests.append(AddScope(scope))
+        self._ask(AddScope(scope))
 
     def close_scope(self, scope: ScopeId, failed: bool) -> None:
-        self._requests.append(CloseScope(scope, failed))
+        self._ask(CloseScope(scope, failed))
 
     def on_scope_end(self, scope: ScopeId, ended: Callable[[ErrorRecord | None], None]) -> None:
         """Call `ended` when the scope met a limit (with the error) or was left and is empty (with None)."""
@@ -159,7 +177,7 @@ class LiveBodies:
     def cancel_ref(self, ref: Ref[Any]) -> None:
         """Ask for the cancellation of what a Ref stands for."""
         for leaf in _leaves(ref):
-            self._requests.append(CancelTask(leaf._task))
+            self._ask(CancelTask(leaf._task))
 
     def wait(self, ref: Ref[Any]) -> Generator[Any, None, Any]:
         """`await ref`: the value by its declared type, or the task's error."""
@@ -175,9 +193,7 @@ class LiveBodies:
     def _wait_for_all(self, ref: Ref[Any]) -> Generator[Any, None, Any]:
         group = ref._several
         assert group is not None
-        missing = {leaf._task for leaf in _leaves(ref) if leaf._task not in self._results}
-        if missing:
-            yield from self._missing(missing, raise_early=group.errors == Errors.RAISE).__await__()
+        yield from self._all(ref, raise_early=group.errors == Errors.RAISE).__await__()
         values = []
         for part in group.refs:
             if part._several is not None:
@@ -191,24 +207,39 @@ class LiveBodies:
                     values.append(self._value(part, finished))
         return values
 
-    async def _missing(self, missing: set[TaskId], *, raise_early: bool) -> None:
-        """Until all have ended, or (raise_early) one has failed; one future for them all."""
+    async def _all(self, ref: Ref[Any], *, raise_early: bool) -> None:
+        """Until all have ended, or (raise_early) one has failed; one future for them all.
+
+        As with asyncio.gather the other failures are received too: whoever awaits a group has looked at all of it.
+        """
+        fragile = _fragile(ref, raise_early)
+        missing = [task for task in fragile if task not in self._results]
+        ended_before = [self._results[task] for task in fragile if task in self._results]
+        failed = [finished for finished in ended_before if finished.error is not None and fragile[finished.id]]
+        self._received.update(finished.id for finished in failed)
+        if failed and not missing:
+            raise self._error(min(failed, key=lambda finished: finished.at))
+        if not missing:
+            return
         future = self.loop.create_future()
         left = len(missing)
 
         def ended(finished: Finished) -> None:
             nonlocal left
             left -= 1
-            if future.done():
+            if future.cancelled():
                 return
-            if finished.error is not None and raise_early:
+            if finished.error is not None and fragile[finished.id]:
                 self._received.add(finished.id)
-                future.set_exception(self._error(finished))
-            elif not left:
+                if not future.done():
+                    future.set_exception(self._error(finished))
+            elif not left and not future.done():
                 future.set_result(None)
 
         for task in missing:
             self._waiters.setdefault(task, []).append(ended)
+        if failed:
+            future.set_exception(self._error(min(failed, key=lambda finished: finished.at)))
         await future
 
     async def iterate(self, ref: Ref[Any]) -> AsyncIterator[Any]:
@@ -296,7 +327,7 @@ class _Timer:
         if self._alive[0]:
             self._alive[0] = False
             if self._task not in self._bodies._results:
-                self._bodies._requests.append(CancelTask(self._task))
+                self._bodies._ask(CancelTask(self._task))
 
     def cancelled(self) -> bool:
         return not self._alive[0]
@@ -306,6 +337,33 @@ def _outcome(finished: Finished) -> bytes:
     value = NONE_VALUE if finished.value is None else finished.value
     error = None if finished.status in ("succeeded", "skipped") else finished.error
     return _encode(OutcomeRecord(finished.status, msgspec.Raw(value), error, finished.key))
+
+
+def _fragile(ref: Ref[Any], raises: bool) -> dict[TaskId, bool]:
+    """The tasks of a group of Refs, and whether the failure of each is the group's failure."""
+    group = ref._several
+    if group is None:
+        return {ref._task: raises and ref._mode != Mode.OUTCOME}
+    found: dict[TaskId, bool] = {}
+    for part in group.refs:
+        for task, fails in _fragile(part, raises and group.errors == Errors.RAISE).items():
+            found[task] = found.get(task, False) or fails
+    return found
+
+
+def _next_number() -> int:
+    inside = running_body.get()
+    if inside is None:
+        return 0
+    inside.tasks_made += 1
+    return inside.tasks_made
+
+
+def _note_branch(branch: asyncio.Task[Any]) -> None:
+    """An asyncio task of a body is done: if it failed, somebody has to look at it."""
+    inside = running_body.get()
+    if inside is not None and not branch.cancelled() and branch._exception is not None:  # type: ignore[attr-defined]
+        inside.failed_branches.append(branch)
 
 
 def _leaves(ref: Ref[Any]) -> list[Ref[Any]]:

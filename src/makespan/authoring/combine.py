@@ -388,6 +388,8 @@ class scope:  # noqa: N801 - reads as a statement: `async with ms.scope("booking
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is GeneratorExit:
+            return False  # the body is dropped, from outside of its context: nobody will hear of anything
         current.reset(self._token)
         bodies = self._outer.builder
         assert isinstance(bodies, LiveBodies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -109,6 +110,12 @@ class BodyContext:
         self.log = logging.getLogger(f"makespan.workflow.{task}")
         self._started_wall_ns = started_wall_ns
         self.now_ns = 0
+        self.is_over = False
+        """The workflow has ended or was cancelled: what its code still asks for is not heard."""
+        self.tasks_made = int.from_bytes(task_id[:5], "big") << 20
+        """Number of its latest asyncio task; starts far from that of every other body."""
+        self.failed_branches: list[asyncio.Task[object]] = []
+        """Its asyncio tasks that ended with an exception."""
         self.deadline_ns: int | None = None
         self.remaining_usd = float("inf")
 

@@ -18,11 +18,11 @@ def raisable(
     It is a TaskError, and also an instance of the class that `raises=` declares for it (or LimitError), so that
     `except PaymentDeclined` works; the declared class's `__init__` is not called.
     """
-    kinds = (LimitError, *declared) if _LIMIT in record.lineage else declared
+    kinds: tuple[type[BaseException], ...] = (LimitError, *declared) if _LIMIT in record.lineage else declared
     for kind in kinds:
         name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         if name in record.lineage:
-            mixed: Any = _mixed(kind)
+            mixed: Any = _mixed(kind)  # type: ignore[arg-type]  # classes are hashable, their stubs say otherwise
             error: TaskError = mixed.__new__(mixed)
             TaskError.__init__(error, task, record, attempts)
             return error
@@ -31,4 +31,4 @@ def raisable(
 
 @lru_cache(maxsize=256)
 def _mixed(kind: type[BaseException]) -> type:
-    return type(kind.__name__, (TaskError, kind), {"__module__": kind.__module__, "__init__": TaskError.__init__})
+    return type(kind.__name__, (TaskError, kind), {"__module__": kind.__module__, "__init__": TaskError.__init__, "__str__": Exception.__str__})

@@ -12,7 +12,7 @@ from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from makespan.errors import GraphError
 
@@ -23,12 +23,29 @@ class TimerHandle(Protocol):
     def cancel(self) -> None: ...
 
 
-class BodyLoop(asyncio.AbstractEventLoop):
-    """Event loop of the live bodies of one run."""
+class BodyTask(asyncio.Task[Any]):
+    """An asyncio task of a body. It hashes by its number, so that sets of tasks (`asyncio.wait`, `TaskGroup`) have the
+    same order on every life of the run."""
 
-    def __init__(self, set_timer: Callable[[float, Callable[[], None]], TimerHandle]) -> None:
+    def __init__(self, coro: Coroutine[Any, Any, Any], number: int, **options: Any) -> None:
+        self.number = number
+        super().__init__(coro, **options)
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class BodyLoop:
+    """Event loop of the live bodies of one run: the part of `asyncio.AbstractEventLoop` that bodies may use.
+
+    Not a subclass: of its fifty methods a body gets ten, and the rest is refused by name.
+    """
+
+    def __init__(
+        self, set_timer: Callable[[float, Callable[[], None]], TimerHandle], note_branch: Callable[[BodyTask], object], next_number: Callable[[], int]
+    ) -> None:
         self._ready: deque[asyncio.Handle] = deque()
-        self._set_timer = set_timer
+        self._set_timer, self._note_branch, self._next_number = set_timer, note_branch, next_number
         self.now_s = 0.0
         """Seconds since the run's start, of the delivery at hand."""
         self.problems: list[dict[str, Any]] = []
@@ -36,7 +53,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
     def drain(self) -> None:
         """Run until nothing is ready."""
         ready, previous = self._ready, events._get_running_loop()
-        events._set_running_loop(self)
+        events._set_running_loop(cast(asyncio.AbstractEventLoop, self))
         try:
             while ready:
                 handle = ready.popleft()
@@ -48,17 +65,21 @@ class BodyLoop(asyncio.AbstractEventLoop):
     # ------------------------------------------------------------ what asyncio asks of a loop
 
     def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = asyncio.Handle(callback, args, cast(asyncio.AbstractEventLoop, self), context)
         self._ready.append(handle)
         return handle
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+        return asyncio.Future(loop=cast(asyncio.AbstractEventLoop, self))
 
     def create_task(
         self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[Any]:
-        return asyncio.Task(coro, loop=self, name=name or "body", context=context)
+        task = BodyTask(
+            coro, self._next_number(), loop=cast(asyncio.AbstractEventLoop, self), name=name or "branch", context=context
+        )
+        task.add_done_callback(self._note_branch)
+        return task
 
     def time(self) -> float:
         return self.now_s

@@ -12,7 +12,7 @@ not fit, before it is a failure.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Never, ParamSpec, TypeVar, Unpack
+from typing import Any, Literal, Never, ParamSpec, TypeVar, Unpack
 
 import msgspec
 
@@ -103,7 +103,7 @@ class Structured:
 class PromptCode:
     """A prompt behind the TaskCode port."""
 
-    executor = "asyncio"
+    executor: Literal["inline", "asyncio", "thread", "process"] = "asyncio"
 
     def __init__(self, task: Prompt[..., Any], structured: Structured) -> None:
         self._task = task

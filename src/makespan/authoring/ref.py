@@ -8,7 +8,7 @@ silently using the Ref itself would put an object's address into a paid prompt o
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from makespan.codec import Outcome
 from makespan.errors import GraphError
@@ -19,7 +19,7 @@ from makespan.values import TaskId
 if TYPE_CHECKING:
     from makespan.authoring.place import Builder
 
-    class _Stands(Any):
+    class _Stands(Any):  # type: ignore[misc]  # on purpose: a Ref goes into any parameter
         """A Ref may stand wherever its value may: type checkers see it as anything."""
 else:
 
@@ -58,7 +58,7 @@ class Picked:
         self.decode = decode
 
 
-class Ref(Awaitable[T_co], _Stands):  # type: ignore[misc]  # stands for Any on purpose, see _Stands
+class Ref(Awaitable[T_co], _Stands):
     """Stands for a value of type T. No public attribute of its own: `ref.x` is an edge to field x."""
 
     __slots__ = ("_builder", "_mode", "_name", "_path", "_special", "_task", "_type")
@@ -132,7 +132,7 @@ class Ref(Awaitable[T_co], _Stands):  # type: ignore[misc]  # stands for Any on 
 
     __hash__ = object.__hash__
 
-    def _refused(operation: str) -> Callable[..., Any]:  # type: ignore[misc]  # a helper of the class body, not a method
+    def _refused(operation: str) -> Callable[..., Any]:
         def refused(self: Ref[Any], *_: object) -> NoReturn:
             refuse(self, operation)
 
@@ -206,4 +206,4 @@ def several(builder: Builder, refs: list[Ref[Any]], errors: Errors = Errors.RAIS
     item = next(iter(kinds.values())) if len(kinds) == 1 else Any
     ref: Ref[Any] = Ref(builder, TaskId(b""), list[item], "gather")  # type: ignore[valid-type]
     ref._special = Several(refs, errors)
-    return cast("Ref[Any]", ref)
+    return ref

@@ -102,7 +102,7 @@ class Task(Generic[P, T_co]):
         return copy
 
     def _copy(self) -> Task[P, T_co]:
-        copy = cast("Task[P, T_co]", object.__new__(type(self)))
+        copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy._declaration = copy.template = None
         return copy

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -27,6 +28,8 @@ from makespan.machine.opening import Opening, opening
 from makespan.values import ROOT_SCOPE, TaskId
 
 INPUTS = Declaration("inputs", Kind.VALUE)
+tracing: ContextVar[tuple[Task[..., Any], ...]] = ContextVar("makespan_tracing", default=())
+"""The plain workflows being traced, outermost first."""
 
 
 class Template:
@@ -69,7 +72,6 @@ class TraceBuilder:
 
     def wait(self, ref: Ref[Any]) -> Generator[Any, None, Any]:
         refuse(ref, "await in a plain workflow (make it `async def`)")
-        yield  # a generator by signature
 
     def iterate(self, ref: Ref[Any]) -> AsyncIterator[Any]:
         refuse(ref, "async for in a plain workflow (make it `async def`)")
@@ -102,10 +104,7 @@ def trace(call: Unbound) -> Traced:
 def _traced(call: Unbound) -> Traced:
     task = call.task
     if isinstance(task, Task) and getattr(task, "is_traced", False):
-        inputs = _inputs(task, call)
-        if task.template is None:
-            task.template = _template(task)
-        return Traced(task.key, task.target, task.template, inputs, task.returns)
+        return Traced(task.key, task.target, template_of(task), _inputs(task, call), task.returns)
     builder = TraceBuilder()
     place = Place(builder, ROOT_SCOPE)
     if isinstance(task, Task):
@@ -141,21 +140,28 @@ def _template(task: Task[..., Any]) -> Template:
     parameters = task.signature.parameters
     if parameters:
         builder.add(node)
-    stand_ins = {p.name: Ref(builder, node.id, p.annotation, f"{task.key}({p.name})", (p.name,)) for p in parameters}
+    stand_ins: dict[str, Any] = {p.name: Ref(builder, node.id, p.annotation, f"{task.key}({p.name})", (p.name,)) for p in parameters}
     root = to_node(traced_body(place, task.fn, stand_ins, task), place, task)
     return Template(root._task, builder)
 
 
-def registry_of(task: Task[..., Any]) -> Registry:
-    """The code that a workflow's graph needs (live bodies add theirs as they call)."""
-    if not getattr(task, "is_traced", False):
-        registry = Registry()
-        registry.add(task)
-        return registry
-    if task.template is None:
-        with collector_resting():
-            task.template = _template(task)
-    return task.template.registry.copy()
+def template_of(task: Task[..., Any]) -> Template:
+    """The graph of a workflow without inputs, for looking at it: `plan` and `check` run nothing.
+
+    Raises:
+        GraphError: as `trace` does.
+    """
+    if getattr(task, "is_traced", False):
+        if task.template is None:
+            with collector_resting():
+                task.template = _template(task)
+        template: Template = task.template
+        return template
+    builder = TraceBuilder()
+    root = TaskId(Identity(ROOT_SCOPE, task.identity).of(b""))
+    builder.registry.add(task)
+    builder.add(Node(root, task.declaration, ROOT_SCOPE))
+    return Template(root, builder)
 
 
 def inline(place: Place, workflow: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ref[Any]:
@@ -166,7 +172,7 @@ def inline(place: Place, workflow: Task[..., Any], args: tuple[Any, ...], kwargs
     inside = place._numbered(Identity(place.inside, workflow.identity).of(said))
     child = Place(place.builder, place.real, inside, place.guards, place.depth)  # type: ignore[arg-type]
     values = signature._bind(args, kwargs)
-    stand_ins = {}
+    stand_ins: dict[str, Any] = {}
     for parameter, value in zip(signature.parameters, values, strict=True):
         if isinstance(value, Ref) and value._several is None:
             stand_ins[parameter.name] = value
@@ -184,11 +190,16 @@ def inline(place: Place, workflow: Task[..., Any], args: tuple[Any, ...], kwargs
 
 def traced_body(place: Place, fn: Callable[..., Any], stand_ins: dict[str, Any], workflow: Task[..., Any]) -> Ref[Any]:
     """Run a plain workflow's function with Refs and check what it returns."""
-    token = current.set(place)
+    around = tracing.get()
+    if any(each.fn is fn for each in around):
+        circle = " -> ".join(each.key for each in (*around, workflow))
+        raise GraphError(f"these workflows call each other: {circle}; a plain workflow cannot, make one `async def`")
+    token, outer = current.set(place), tracing.set((*around, workflow))
     try:
         output = fn(**stand_ins)
     finally:
         current.reset(token)
+        tracing.reset(outer)
     if isinstance(output, Ref):
         if output._several is None and output._mode == Mode.VALUE and not assignable(output._type, workflow.returns):
             raise GraphError(f"the workflow {workflow.key} returns {output!r}: {explain(output._type, workflow.returns)}")

@@ -52,7 +52,13 @@ class Broker:
     def problem(self, needs: Needs) -> str | None:
         """Why these needs can never be met, or None."""
         for name, units in needs:
-            most = self.pools.get(name) if name in self.pools else self.rates[name].count if name in self.rates else None
+            most = (
+                self.pools.get(name)
+                if name in self.pools
+                else self.rates[name].count
+                if name in self.rates
+                else None
+            )
             if most is None:
                 known = [*self.pools, *self.rates]
                 return f"no pool or rate is called {name!r}{suggestion(name, known)}; give its size: Engine(pools={{{name!r}: 1}})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from makespan.errors import ErrorRecord, ProviderError
+from makespan.errors import EngineError, record_of
 from makespan.machine.facts import TaskFailed
 from makespan.machine.state import TaskState
 
@@ -49,9 +49,8 @@ def _quote(machine: Machine, task: TaskState, args: bytes) -> int | None:
         return options.budget or 0
     try:
         return machine.pricing.worst_case(task.declaration, args)
-    except ProviderError as error:
-        record = ErrorRecord("makespan.errors.ProviderError", str(error), ("makespan.errors.ProviderError",), False)
-        machine.emit(TaskFailed(task.number, machine.now, record))
+    except EngineError as error:
+        machine.emit(TaskFailed(task.number, machine.now, record_of(error)))
         return None
 
 

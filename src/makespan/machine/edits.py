@@ -16,7 +16,7 @@ from makespan.machine.facts import EditApplied, EditRefused, ScopeAdded, TaskRem
 from makespan.machine.observations import EditAsked
 from makespan.machine.requests import add_node
 from makespan.machine.state import State, Status
-from makespan.values import ROOT_SCOPE, NanoUsd, Nanos, ScopeId, TaskId
+from makespan.values import ROOT_SCOPE, Nanos, NanoUsd, ScopeId, TaskId
 
 if TYPE_CHECKING:
     from makespan.machine.machine import Machine
@@ -46,7 +46,16 @@ def node_of(state: State, number: int) -> Node:
     sources = tuple(Source(TaskId(state.tasks[n].spec.id), path, mode) for n, path, mode in spec.sources)
     scope = ScopeId(state.scopes[spec.scope].id)
     return Node(
-        TaskId(spec.id), task.declaration, scope, spec.args, sources, spec.when, spec.label, spec.first, spec.over, Nanos(spec.delay_ns)
+        TaskId(spec.id),
+        task.declaration,
+        scope,
+        spec.args,
+        sources,
+        spec.when,
+        spec.label,
+        spec.first,
+        spec.over,
+        Nanos(spec.delay_ns),
     )
 
 
@@ -54,7 +63,11 @@ def decide(machine: Machine, asked: EditAsked) -> None:
     """Apply an edit as facts, or refuse it with a typed reason. A refused edit leaves nothing behind."""
     state, kind = machine.state, type(asked.edit).__name__
     if state.edits >= state.limits.edits:
-        machine.emit(EditRefused(machine.now, asked.author, kind, "limit", f"the limit `edits` is {state.limits.edits}"))
+        machine.emit(
+            EditRefused(
+                machine.now, asked.author, kind, "limit", f"the limit `edits` is {state.limits.edits}"
+            )
+        )
         return
     before = realised(state)
     started = frozenset(TaskId(t.spec.id) for t in state.tasks if t.status > Status.READY or t.attempt)
@@ -72,9 +85,15 @@ def _emit_difference(machine: Machine, before: Graph, after: Graph, author: str,
     for scope in after.scopes.values():
         if scope.id not in before.scopes:
             parent = machine.state.scope_index[scope.parent]
-            machine.emit(ScopeAdded(scope.id, parent, scope.name, machine.now, scope.budget, scope.deadline_ns, scope.limit))
+            machine.emit(
+                ScopeAdded(
+                    scope.id, parent, scope.name, machine.now, scope.budget, scope.deadline_ns, scope.limit
+                )
+            )
     for node in _in_run_order(machine.state, added):
-        add_node(machine, node, machine.state.scope_index.get(node.scope, machine.state.scope_index[ROOT_SCOPE]))
+        add_node(
+            machine, node, machine.state.scope_index.get(node.scope, machine.state.scope_index[ROOT_SCOPE])
+        )
     index = machine.state.index
     for node in after:
         old = before.get(node.id)

@@ -112,6 +112,8 @@ class AttemptFailed(_Fact, tag=8):
     error: ErrorRecord
     cost: int = 0
     usage: Usage | None = None
+    lingers: bool = False
+    """Whether its code may still run (it timed out): what it reserved stays reserved until a `LateResult`."""
 
 
 class RetryScheduled(_Fact, tag=9):
@@ -136,6 +138,8 @@ class TaskCancelled(_Fact, tag=12):
     task: int
     at: int
     why: str = ""
+    lingers: bool = False
+    """As in `AttemptFailed`."""
 
 
 class AttemptInterrupted(_Fact, tag=13):
@@ -152,10 +156,12 @@ class AttemptUnknown(_Fact, tag=14):
     task: int
     at: int
     why: str = ""
+    lingers: bool = False
+    """As in `AttemptFailed`."""
 
 
 class LateResult(_Fact, tag=15):
-    """What a timed-out or cancelled attempt returned after all."""
+    """What a timed-out or cancelled attempt returned after all; without value and error, that it was seen to stop."""
 
     task: int
     at: int
@@ -163,6 +169,7 @@ class LateResult(_Fact, tag=15):
     error: ErrorRecord | None = None
     cost: int = 0
     usage: Usage | None = None
+    attempt: int = 0
 
 
 class MapExpanded(_Fact, tag=16):
@@ -253,6 +260,14 @@ class ScopeClosed(_Fact, tag=28):
     scope: int
     at: int
     why: str = ""
+    """Empty when its block was left in order; an error cancels what is in it."""
+
+
+class ScopeEnded(_Fact, tag=29):
+    """A closed scope is empty. Live bodies hear of it at this place among the ends of tasks, also after a resume."""
+
+    scope: int
+    at: int
 
 
 Fact = (
@@ -284,6 +299,7 @@ Fact = (
     | DecisionMade
     | CancelRequested
     | ScopeClosed
+    | ScopeEnded
 )
 
 

@@ -18,14 +18,13 @@ import msgspec
 
 from makespan.graph.expression import parse
 from makespan.graph.instantiate import instantiate
-from makespan.graph.node import Errors, First, Kind, Mode, Source
+from makespan.graph.node import Effect, Errors, First, Kind, Mode, Source
 from makespan.graph.terms import GuardError, is_true
 from makespan.machine.facts import MapExpanded, ScopeAdded, TaskFailed, TaskSkipped
 from makespan.machine.requests import add_node
 from makespan.machine.resolve import failure_of, join_items, outcome_of, source_bytes, split_items
 from makespan.machine.state import Status, TaskState
 from makespan.values import NONE_VALUE, ScopeId, TaskId, untyped
-
 
 if TYPE_CHECKING:
     from makespan.machine.machine import Machine
@@ -90,7 +89,9 @@ def _judge(machine: Machine, task: TaskState, first: First, candidate: int, coun
         gate = tasks[sources[candidate + count][0]]
         if not gate.is_final:
             return None
-        return gate.status == Status.SUCCEEDED and is_true(untyped(source_bytes(machine.state, sources[candidate + count])))
+        return gate.status == Status.SUCCEEDED and is_true(
+            untyped(source_bytes(machine.state, sources[candidate + count]))
+        )
     if not first.accept:
         return True
     try:
@@ -106,19 +107,25 @@ def _decide_first(machine: Machine, task: TaskState, first: First, winners: list
     del machine.joined[task.number]
     which, value = (winners, join_items(values)) if first.many else (winners[0], values[0])
     machine.succeed(task, join_items([msgspec.msgpack.encode(which), value]))
-    for edge in sources:
-        loser = machine.state.tasks[edge[0]]
-        if not loser.is_final and not _is_needed_elsewhere(machine, loser, task.number):
-            machine.cancel(loser, "another alternative was first")
+    for edge in reversed(sources):
+        _drop(machine, machine.state.tasks[edge[0]])
 
 
-def _is_needed_elsewhere(machine: Machine, loser: TaskState, join: int) -> bool:
-    """Whether something else that can still happen reads the loser (its own gate does not count)."""
-    for number in loser.dependents or ():
-        other = machine.state.tasks[number]
-        if number != join and not other.is_final and other.dependents != [join]:
-            return True
-    return False
+def _drop(machine: Machine, loser: TaskState) -> None:
+    """Cancel a task that nothing needs any more, and what it was made of: gates before their candidates, joins and groups
+    before their parts, and in a traced graph whatever led to it only. What a live body called itself it may still await.
+    """
+    tasks = machine.state.tasks
+    if loser.is_final or any(not tasks[number].is_final for number in loser.dependents or ()):
+        return
+    machine.cancel(loser, "another alternative was first")
+    for edge in reversed(loser.spec.sources):
+        source = tasks[edge[0]]
+        is_ours = source.kind in (Kind.VALUE, Kind.FIRST) or not source.requested
+        if is_ours and not (
+            source.status == Status.RUNNING and source.declaration.options.effect == Effect.IRREVERSIBLE
+        ):
+            _drop(machine, source)
 
 
 def _give_up(machine: Machine, task: TaskState, first: First) -> None:
@@ -130,12 +137,22 @@ def _give_up(machine: Machine, task: TaskState, first: First) -> None:
         else:
             machine.emit(TaskSkipped(task.number, machine.now))
         return
-    errors = [error for error in (failure_of(machine.state, t) for t in tasks if t.status == Status.FAILED or t.cause >= 0) if error]
+    errors = [
+        error
+        for error in (
+            failure_of(machine.state, t) for t in tasks if t.status == Status.FAILED or t.cause >= 0
+        )
+        if error
+    ]
     if errors and not any(t.status == Status.SUCCEEDED for t in tasks):
         machine.emit(TaskFailed(task.number, machine.now, errors[-1]))
     else:
         passed = sum(t.status == Status.SUCCEEDED for t in tasks)
-        machine.fail(task, "makespan.NoneAccepted", f"none of {len(tasks)} alternatives was accepted ({passed} gave a result)")
+        machine.fail(
+            task,
+            "makespan.NoneAccepted",
+            f"none of {len(tasks)} alternatives was accepted ({passed} gave a result)",
+        )
 
 
 # ---------------------------------------------------------------- MAP
@@ -153,20 +170,44 @@ def expand(machine: Machine, task: TaskState) -> None:
     except LookupError as error:
         machine.fail(task, "TypeError", f"{error} (task {task.declaration.key!r})")
         return
+    if state.scopes[task.spec.scope].depth + 1 > state.limits.depth:
+        machine.fail(
+            task,
+            "makespan.errors.LimitError",
+            f"maps nest deeper than the limit `depth` ({state.limits.depth})",
+        )
+        return
     if len(items) > state.limits.width:
-        machine.fail(task, "makespan.errors.LimitError", f"{len(items)} items; the limit `width` is {state.limits.width}")
+        machine.fail(
+            task,
+            "makespan.errors.LimitError",
+            f"{len(items)} items; the limit `width` is {state.limits.width}",
+        )
         return
     if len(state.tasks) + len(items) * len(over.nodes) > state.limits.tasks:
-        machine.fail(task, "makespan.errors.LimitError", f"{len(items)} more items pass the limit `tasks` ({state.limits.tasks})")
+        machine.fail(
+            task,
+            "makespan.errors.LimitError",
+            f"{len(items)} more items pass the limit `tasks` ({state.limits.tasks})",
+        )
         return
-    machine.emit(ScopeAdded(task.spec.id, task.spec.scope, task.declaration.key, machine.now, limit=over.limit, owner=task.number))
+    machine.emit(
+        ScopeAdded(
+            task.spec.id,
+            task.spec.scope,
+            task.declaration.key,
+            machine.now,
+            limit=over.limit,
+            owner=task.number,
+        )
+    )
     scope = len(state.scopes) - 1
     outputs = []
     source = TaskId(state.tasks[number].spec.id)
     for place, inside in enumerate(_item_scopes(task.spec.id, items)):
         instance = instantiate(over, Source(source, (*path, place)), inside)
         for node in instance.nodes:
-            add_node(machine, node, scope).requested = False
+            add_node(machine, node, scope)
         outputs.append((state.index[instance.output.task], instance.output.path))
     machine.emit(MapExpanded(task.number, machine.now, tuple(outputs)))
 
@@ -199,5 +240,3 @@ def _look_at_map(machine: Machine, task: TaskState, source: int) -> None:
         elif item.status == Status.SUCCEEDED:
             results.append(source_bytes(state, (number, path, Mode.VALUE)))
     machine.succeed(task, join_items(results))
-
-

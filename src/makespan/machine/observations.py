@@ -82,7 +82,15 @@ class Interrupted(_Observation, frozen=True, gc=False):
 
 
 Observation = (
-    AttemptSucceeded | AttemptRaised | AttemptStopped | Tick | Granted | CancelAsked | EditAsked | Decided | Interrupted
+    AttemptSucceeded
+    | AttemptRaised
+    | AttemptStopped
+    | Tick
+    | Granted
+    | CancelAsked
+    | EditAsked
+    | Decided
+    | Interrupted
 )
 
 
@@ -175,7 +183,7 @@ class Bodies(Protocol):
         """Hand one ended task to whoever waits for it."""
         ...
 
-    def scope_ended(self, scope: ScopeId, error: ErrorRecord | None) -> None:
+    def scope_ended(self, scope: ScopeId, at: int, error: ErrorRecord | None) -> None:
         """All tasks of a scope that was closed have ended, or it met a limit (`error`)."""
         ...
 
@@ -185,6 +193,10 @@ class Bodies(Protocol):
 
     def drain(self) -> Sequence[Request]:
         """Run the bodies until all of them wait; returns what they asked for, in order."""
+        ...
+
+    def stray_failure(self, task: int) -> ErrorRecord | None:
+        """The body is over and nothing of it is heard any more: an exception in one of its branches nobody looked at."""
         ...
 
     def received(self, id: TaskId) -> bool:
@@ -202,6 +214,10 @@ class Pricing(Protocol):
 
 class Gate(Protocol):
     """The broker as one run sees it."""
+
+    def problem(self, needs: tuple[tuple[str, int], ...]) -> str | None:
+        """Why these needs can never be met, or None."""
+        ...
 
     def ask(self, task: int, attempt: int, needs: tuple[tuple[str, int], ...], at: int) -> bool:
         """Take the units, or wait in line: then `Granted` arrives later."""

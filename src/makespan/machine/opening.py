@@ -49,7 +49,9 @@ def opening(nodes: Sequence[Node], scopes: Sequence[Scope]) -> Opening:
     return Opening([GraphAdded(Blob(digest, len(body)))], [(digest, body)], facts)
 
 
-def graph_facts(nodes: Sequence[Node], scopes: Sequence[Scope]) -> list[DeclarationAdded | ScopeAdded | TaskAdded]:
+def graph_facts(
+    nodes: Sequence[Node], scopes: Sequence[Scope]
+) -> list[DeclarationAdded | ScopeAdded | TaskAdded]:
     """A graph as facts, numbered from zero, so that equal graphs give equal bytes."""
     facts: list[DeclarationAdded | ScopeAdded | TaskAdded] = []
     declared: dict[int, int] = {}
@@ -57,7 +59,11 @@ def graph_facts(nodes: Sequence[Node], scopes: Sequence[Scope]) -> list[Declarat
     numbers = {node.id: number for number, node in enumerate(nodes)}
     inside = {ROOT_SCOPE: 0}
     for scope in scopes:
-        facts.append(ScopeAdded(scope.id, inside[scope.parent], scope.name, 0, scope.budget, scope.deadline_ns, scope.limit))
+        facts.append(
+            ScopeAdded(
+                scope.id, inside[scope.parent], scope.name, 0, scope.budget, scope.deadline_ns, scope.limit
+            )
+        )
         inside[scope.id] = len(inside)
     for node in nodes:
         declaration = node.declaration
@@ -70,7 +76,16 @@ def graph_facts(nodes: Sequence[Node], scopes: Sequence[Scope]) -> list[Declarat
         sources = tuple([(numbers[s.task], s.path, s.mode) for s in node.sources])
         facts.append(
             TaskAdded(
-                number, inside[node.scope], node.id, node.args, sources, node.when, node.label, node.first, node.over, node.delay_ns
+                number,
+                inside[node.scope],
+                node.id,
+                node.args,
+                sources,
+                node.when,
+                node.label,
+                node.first,
+                node.over,
+                node.delay_ns,
             )
         )
     return facts

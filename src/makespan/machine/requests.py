@@ -12,6 +12,7 @@ from makespan.machine.facts import (
     DeclarationAdded,
     ScopeAdded,
     ScopeClosed,
+    ScopeEnded,
     TaskAdded,
     TaskDiverged,
     TaskFailed,
@@ -19,16 +20,16 @@ from makespan.machine.facts import (
 from makespan.machine.observations import (
     AddScope,
     AddTask,
+    Bodies,
     BodyEnded,
     CancelTask,
     CloseScope,
     Finished,
     Request,
 )
-from makespan.machine.replay import END, LIMIT, TASK
-from makespan.machine.resolve import arguments, failure_of, status_word
+from makespan.machine.resolve import arguments, failure_of, limit_record, status_word
 from makespan.machine.state import State, Status, TaskState
-from makespan.values import TaskId, untyped
+from makespan.values import ScopeId, TaskId, untyped
 
 if TYPE_CHECKING:
     from makespan.machine.machine import Machine
@@ -46,13 +47,12 @@ def deliver_next(machine: Machine) -> bool:
     assert bodies is not None
     event = machine.replay.next_delivery(state)
     if event is None:
-        return judge_suspects(machine)
-    rank, number = event
-    if rank == TASK:
-        bodies.deliver(finished(state, state.tasks[number]))
+        return judge_suspects(machine) or drop_left(machine)
+    if isinstance(event, TaskState):
+        bodies.deliver(finished(state, event))
     else:
-        scope = state.scopes[number]
-        bodies.scope_ended(scope.id, limit_error(machine, number) if rank == LIMIT else None)  # type: ignore[arg-type]
+        scope = ScopeId(state.scopes[event.scope].id)
+        bodies.scope_ended(scope, event.at, limit_error(machine, event.scope) if event.is_limit else None)
     take(machine, bodies.drain())
     return True
 
@@ -61,13 +61,23 @@ def finished(state: State, task: TaskState) -> Finished:
     """One ended task as the bodies see it."""
     if task.status == Status.SUCCEEDED:
         value = None if task.value is None else state.bytes_of(task.value)
-        return Finished(TaskId(task.spec.id), "succeeded", value, None, (), task.declaration.key, task.ended_at)
+        return Finished(
+            TaskId(task.spec.id), "succeeded", value, None, (), task.declaration.key, task.ended_at
+        )
     attempts, culprit = task.errors, task
     while culprit.status == Status.SKIPPED and culprit.cause >= 0:
         culprit = state.tasks[culprit.cause]
         attempts = culprit.errors
     key = culprit.spec.label or culprit.declaration.key
-    return Finished(TaskId(task.spec.id), status_word(state, task), None, failure_of(state, task), attempts, key, task.ended_at)
+    return Finished(
+        TaskId(task.spec.id),
+        status_word(state, task),
+        None,
+        failure_of(state, task),
+        attempts,
+        key,
+        task.ended_at,
+    )
 
 
 # ---------------------------------------------------------------- tasks
@@ -92,7 +102,18 @@ def add_node(machine: Machine, node: Node, scope: int) -> TaskState:
         machine.kept.append(declaration)
     sources = tuple([(index[s.task], s.path, s.mode) for s in node.sources]) if node.sources else ()
     machine.emit(
-        TaskAdded(number, scope, node.id, node.args, sources, node.when, node.label, node.first, node.over, node.delay_ns)
+        TaskAdded(
+            number,
+            scope,
+            node.id,
+            node.args,
+            sources,
+            node.when,
+            node.label,
+            node.first,
+            node.over,
+            node.delay_ns,
+        )
     )
     return state.tasks[-1]
 
@@ -102,11 +123,11 @@ def _add_task(machine: Machine, request: AddTask) -> None:
     number = state.index.get(node.id)
     if number is not None:
         task = state.tasks[number]
-        if machine.replay.claim(state, task):
-            if task.kind == Kind.WORKFLOW and task.status == Status.RUNNING:
-                machine.run_body(task)
-            else:
-                state.agenda.candidates.append(number)
+        freed = machine.replay.claim(state, task)
+        if freed and task.kind == Kind.WORKFLOW and task.status == Status.RUNNING:
+            machine.run_body(task)
+        else:
+            state.agenda.candidates.extend(freed)
         return
     scope = state.scope_index[node.scope]
     if len(state.tasks) >= state.limits.tasks:
@@ -115,6 +136,8 @@ def _add_task(machine: Machine, request: AddTask) -> None:
     task = add_node(machine, node, scope)
     machine.replay.suspect(task)
     machine.replay.claim(state, task)
+    if state.scopes[scope].is_dead:
+        machine.cancel(task, "asked for in a scope that was cancelled")
 
 
 def _cancel_task(machine: Machine, request: CancelTask) -> None:
@@ -131,10 +154,14 @@ def _add_scope(machine: Machine, request: AddScope) -> None:
     number = state.scope_index.get(scope.id)
     if number is None:
         parent = state.scope_index[scope.parent]
-        machine.emit(ScopeAdded(scope.id, parent, scope.name, machine.now, scope.budget, scope.deadline_ns, scope.limit))
-        machine.watch_deadline(len(state.scopes) - 1)
-    elif state.scopes[number].met_limit:
-        machine.replay.scope_event(state.scopes[number].limit_position, LIMIT, number)
+        machine.emit(
+            ScopeAdded(
+                scope.id, parent, scope.name, machine.now, scope.budget, scope.deadline_ns, scope.limit
+            )
+        )
+        number = len(state.scopes) - 1
+        machine.watch_deadline(number)
+    machine.replay.enter(state, state.scopes[number])
 
 
 def _close_scope(machine: Machine, request: CloseScope) -> None:
@@ -146,15 +173,29 @@ def _close_scope(machine: Machine, request: CloseScope) -> None:
     if request.failed:
         machine.cancel_scope(number, "the scope was left by an error")
     else:
+        machine.replay.leave(number)
+    if not machine.replay.close(state, scope):
+        machine.closing.add(number)
+        state.agenda.emptied.append(number)
+
+
+def drop_left(machine: Machine) -> bool:
+    """The bodies are quiet: in the scopes they left, cancel what an earlier life had asked for and this one has not."""
+    open_before = machine.state.open
+    for number in machine.replay.take_left():
         drop_unclaimed(machine, number)
-    machine.closing.add(number)
-    state.agenda.emptied.append(number)
+    return machine.state.open != open_before
+
+
+def drop_all_unclaimed(machine: Machine) -> None:
+    """Nothing is left that could make a body ask for them."""
+    for number in sorted(machine.replay.unclaimed):
+        machine.cancel(machine.state.tasks[number], "not asked for again after the resume")
+    machine.replay.unclaimed.clear()
 
 
 def drop_unclaimed(machine: Machine, number: int) -> None:
-    """Cancel what an earlier life had asked for in this scope and this one has not."""
-    if not machine.replay.unclaimed:
-        return
+    """Cancel the unclaimed tasks of a scope and of the scopes inside it."""
     scope = machine.state.scopes[number]
     for task in list(scope.tasks):
         if machine.replay.waits_for_claim(task):
@@ -171,19 +212,36 @@ def scope_emptied(machine: Machine, number: int) -> None:
     if scope.owner < 0:
         if number in machine.closing:
             machine.closing.discard(number)
-            machine.replay.scope_event(scope.end_position, END, number)
+            machine.emit(ScopeEnded(number, machine.now))
     elif scope.owner in machine.returned:
         _finish_body(machine, scope.owner)
+    elif machine.bodies is not None:
+        _fail_if_stuck(machine, machine.bodies, number)
+
+
+def _fail_if_stuck(machine: Machine, bodies: Bodies, number: int) -> None:
+    """A body that has not returned and has no open task can never be woken: fail it."""
+    state = machine.state
+    owner = state.tasks[state.scopes[number].owner]
+    if owner.kind != Kind.WORKFLOW or owner.status != Status.RUNNING:
+        return
+    if machine.replay.waits_for_claim(owner.number):
+        return
+    if any(other in machine.closing for other in state.agenda.emptied):
+        state.agenda.emptied.append(number)
+        return
+    bodies.cancel(owner.number)
+    machine.fail(
+        owner,
+        "makespan.errors.GraphError",
+        f"the body of {owner.declaration.key!r} waits for something that is no task (a foreign future, a lock "
+        f"that nobody releases): await tasks, ms.sleep or asyncio tasks that do",
+    )
 
 
 def limit_error(machine: Machine, number: int) -> ErrorRecord:
     """The LimitError of a scope that met one, in the journal's form."""
-    state = machine.state
-    scope = state.scopes[number]
-    where = f"scope {scope.name!r}" if scope.owner < 0 else f"{state.tasks[scope.owner].declaration.key!r}"
-    unit, size = ("s", 1e9) if scope.met_limit == "deadline_s" else ("USD", 1e9) if scope.met_limit == "budget_usd" else ("", 1)
-    message = f"{scope.met_limit} of {where} reached: {scope.limit_used / size:g} of {scope.limit_allowed / size:g} {unit}".rstrip()
-    return ErrorRecord("makespan.errors.LimitError", message, ("makespan.errors.LimitError",), False)
+    return limit_record(machine.state, number)
 
 
 # ---------------------------------------------------------------- ends of bodies
@@ -198,7 +256,7 @@ def _body_ended(machine: Machine, request: BodyEnded) -> None:
     if request.error is not None:
         machine.cancel_scope(number, "the workflow failed")
     else:
-        drop_unclaimed(machine, number)
+        machine.replay.leave(number)
     state.agenda.emptied.append(number)
 
 
@@ -207,7 +265,8 @@ def _finish_body(machine: Machine, number: int) -> None:
     task = machine.state.tasks[number]
     if task.is_final:
         return
-    error = error or unreceived_failure(machine, machine.state.scope_index[task.spec.id])
+    stray = None if machine.bodies is None else machine.bodies.stray_failure(number)
+    error = error or unreceived_failure(machine, machine.state.scope_index[task.spec.id]) or stray
     if error is None and value is not None:
         machine.succeed(task, value)
     else:
@@ -220,7 +279,11 @@ def unreceived_failure(machine: Machine, home: int) -> ErrorRecord | None:
     state = machine.state
     for number in state.failed:
         task = state.tasks[number]
-        if state.scopes[task.spec.scope].home == home and task.status == Status.FAILED and not _received(machine, task):
+        if (
+            state.scopes[task.spec.scope].home == home
+            and task.status == Status.FAILED
+            and not _received(machine, task)
+        ):
             return task.errors[-1]
     return None
 
@@ -257,7 +320,9 @@ def judge_suspects(machine: Machine) -> bool:
         if _must_ask(machine, task, other):
             machine.emit(TaskDiverged(number, other.number, machine.now))
         else:
-            machine.emit(DecisionMade(number, machine.now, "run", "differs from the earlier life, costs nothing"))
+            machine.emit(
+                DecisionMade(number, machine.now, "run", "differs from the earlier life, costs nothing")
+            )
             released = True
     return released
 
@@ -273,7 +338,9 @@ def describe_divergence(state: State, diverged: list[TaskState]) -> str:
     lines = []
     for task in diverged:
         other = state.tasks[state.diverged[task.number]]
-        lines.append(f"{task.declaration.key} ({task.spec.id.hex()[:12]}): before {_inputs(state, other)}, now {_inputs(state, task)}")
+        lines.append(
+            f"{task.declaration.key} ({task.spec.id.hex()[:12]}): before {_inputs(state, other)}, now {_inputs(state, task)}"
+        )
     return "the workflow's code asks for something else than before: " + "; ".join(lines)
 
 

@@ -81,10 +81,34 @@ def failure_of(state: State, task: TaskState) -> ErrorRecord | None:
     if task.status == Status.SKIPPED and task.cause >= 0:
         return failure_of(state, state.tasks[task.cause])
     if task.status in (Status.CANCELLED, Status.REMOVED):
+        limited = _limited_scope(state, task)
+        if limited is not None:
+            return limit_record(state, limited)
         return ErrorRecord("makespan.Cancelled", "the task was cancelled")
     if task.status == Status.SKIPPED:
         return ErrorRecord("makespan.Skipped", "a guard skipped the task")
     return None
+
+
+def _limited_scope(state: State, task: TaskState) -> int | None:
+    """The scope around a task that met a limit, which is why the task was cancelled."""
+    scope = state.scopes[task.spec.scope]
+    while not scope.met_limit and scope.number:
+        scope = state.scopes[scope.parent]
+    return scope.number if scope.met_limit else None
+
+
+def limit_record(state: State, number: int) -> ErrorRecord:
+    """The LimitError of a scope that met one, in the journal's form."""
+    scope = state.scopes[number]
+    where = f"scope {scope.name!r}" if scope.owner < 0 else f"{state.tasks[scope.owner].declaration.key!r}"
+    if number == 0:
+        where = "the run"
+    unit = {"deadline_s": "s", "budget_usd": "USD"}.get(scope.met_limit, "")
+    size = 1e9 if unit else 1
+    used, allowed = f"{scope.limit_used / size:g}", f"{scope.limit_allowed / size:g}"
+    message = f"{scope.met_limit} of {where} reached: {used} of {allowed} {unit}".rstrip()
+    return ErrorRecord("makespan.errors.LimitError", message, ("makespan.errors.LimitError",), False)
 
 
 def status_word(state: State, task: TaskState) -> str:

@@ -7,6 +7,7 @@ upper half of the range so that a retry never comes at once.
 from __future__ import annotations
 
 from hashlib import blake2b
+from math import isfinite
 
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Effect, Options
@@ -37,6 +38,6 @@ def delay_ns(error: ErrorRecord, failures: int, seed: int, task_id: bytes) -> in
     longest = min(FIRST_DELAY_NS << min(failures - 1, 20), LONGEST_DELAY_NS)
     draw = blake2b(b"%d:%d:" % (seed, failures) + task_id, digest_size=4).digest()
     jittered = longest // 2 + longest // 2 * int.from_bytes(draw, "big") // 2**32
-    if error.retry_after_s is not None:
+    if error.retry_after_s is not None and isfinite(error.retry_after_s):
         return max(jittered, round(error.retry_after_s * NANOS_PER_SECOND))
     return jittered

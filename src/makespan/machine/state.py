@@ -38,6 +38,7 @@ from makespan.machine.facts import (
     RunStarted,
     ScopeAdded,
     ScopeClosed,
+    ScopeEnded,
     TaskAdded,
     TaskCancelled,
     TaskDiverged,
@@ -134,12 +135,22 @@ class ScopeState(msgspec.Struct, gc=False):
     met_limit: str = ""
     limit_allowed: int = 0
     limit_used: int = 0
-    limit_position: int = -2
-    """Length of the finish log, minus one, when the limit was met."""
-    end_position: int = -2
-    """Length of the finish log, minus one, when the scope was closed and empty."""
+    is_dead: bool = False
+    """Left by an error or over its limit (or inside such a scope): what is asked for in it now is cancelled at once."""
     tasks: list[int] = []
     children: list[int] = []
+    events: list[int] = []
+    """Where it stands in the scope log."""
+
+
+class ScopeEvent(msgspec.Struct, frozen=True, gc=False):
+    """Something a live body hears about a scope: it met a limit, or it was closed and is empty."""
+
+    scope: int
+    is_limit: bool
+    after: int
+    """Position in the finish log of the last end before it."""
+    at: int
 
 
 class Agenda(msgspec.Struct, gc=False):
@@ -168,6 +179,7 @@ class State:
         self.scope_index: dict[bytes, int] = {}
         self.agenda = Agenda(deque(), deque(), deque(), deque())
         self.finish_log: list[int] = []
+        self.scope_log: list[ScopeEvent] = []
         self.failed: list[int] = []
         self.maps: dict[int, MapExpanded] = {}
         self.started: RunStarted | None = None
@@ -184,6 +196,8 @@ class State:
         self.usage = Usage()
         self.at = 0
         self.late_cost = 0
+        self.lingering: dict[tuple[int, int], int] = {}
+        """(task, attempt) → nano-USD still reserved for an attempt that ended for its task but may still run."""
         self.diverged: dict[int, int] = {}
         self.graph_at_hand: Sequence[Fact] = ()
         """What the next `GraphAdded` holds, if it was just encoded here."""
@@ -219,7 +233,25 @@ class State:
         self.started = fact
         self.limits = fact.limits
         self.scopes.append(
-            ScopeState(0, ROOT_SCOPE, 0, "", -1, 0, fact.budget, fact.deadline_ns, 0, 0, (0,), 0, (0,), (), tasks=[], children=[])
+            ScopeState(
+                0,
+                ROOT_SCOPE,
+                0,
+                "",
+                -1,
+                0,
+                fact.budget,
+                fact.deadline_ns,
+                0,
+                0,
+                (0,),
+                0,
+                (0,),
+                (),
+                tasks=[],
+                children=[],
+                events=[],
+            )
         )
         self.scope_index[ROOT_SCOPE] = 0
 
@@ -246,8 +278,10 @@ class State:
                 number if owns else parent.home,
                 parent.budgeted if fact.budget is None else (number, *parent.budgeted),
                 parent.limited if not fact.limit else (number, *parent.limited),
+                is_dead=parent.is_dead and not owns,
                 tasks=[],
                 children=[],
+                events=[],
             )
         )
         self.scope_index[fact.id] = number
@@ -275,6 +309,8 @@ class State:
         if self.edit_tasks_left:
             self.edit_tasks_left -= 1
             task.requested = False
+        if scope.owner >= 0 and scope.home != fact.scope:
+            task.requested = False
         if fact.sources:
             self._wire(task, fact.sources)
         else:
@@ -291,7 +327,10 @@ class State:
                     source.dependents = [number]
                 else:
                     source.dependents.append(number)
-            elif is_first:
+                continue
+            if source.status != _SUCCEEDED:
+                source.dependents = [*(source.dependents or ()), number]
+            if is_first:
                 self.agenda.joins.append((number, source_number))
             elif source.status != _SUCCEEDED and mode != _OUTCOME:
                 self.agenda.doomed.append((number, source_number))
@@ -366,9 +405,23 @@ class State:
         if usage is not None:
             self.usage = self.usage + usage
 
+    def _linger(self, task: TaskState) -> None:
+        """Keep what the attempt reserved until it is seen to end."""
+        if task.reserved:
+            self.lingering[(task.number, task.attempt)] = task.reserved
+            task.reserved = 0
+
+    def _unlinger(self, task: TaskState, attempt: int) -> None:
+        held = self.lingering.pop((task.number, attempt), 0)
+        if held:
+            for number in self.scopes[task.spec.scope].budgeted:
+                self.scopes[number].reserved -= held
+
     def _succeeded(self, fact: TaskSucceeded) -> None:
         task = self.tasks[fact.task]
         task.value = fact.value
+        if self.lingering:
+            self._unlinger(task, task.attempt)
         if task.reserved or fact.cost or fact.usage is not None:
             self._charge(task, fact.cost, fact.usage)
         self._end(task, _SUCCEEDED, fact.at)
@@ -377,6 +430,10 @@ class State:
         task = self.tasks[fact.task]
         task.failures += 1
         task.errors = (*task.errors, fact.error)
+        if fact.lingers:
+            self._linger(task)
+        elif self.lingering:
+            self._unlinger(task, task.attempt)
         self._charge(task, fact.cost, fact.usage)
         task.status = _WAITING
         self.at = fact.at
@@ -401,6 +458,8 @@ class State:
 
     def _cancelled(self, fact: TaskCancelled) -> None:
         task = self.tasks[fact.task]
+        if fact.lingers:
+            self._linger(task)
         self._charge(task, 0, None)
         self._end(task, Status.CANCELLED, fact.at)
 
@@ -414,12 +473,19 @@ class State:
     def _unknown(self, fact: AttemptUnknown) -> None:
         task = self.tasks[fact.task]
         task.status = Status.UNKNOWN
+        if fact.lingers:
+            self._linger(task)
         self.at = fact.at
 
     def _late(self, fact: LateResult) -> None:
         task = self.tasks[fact.task]
-        self._charge(task, fact.cost, fact.usage)
+        self._unlinger(task, fact.attempt)
+        for number in self.scopes[task.spec.scope].budgeted if fact.cost else ():
+            self.scopes[number].committed += fact.cost
+        task.cost += fact.cost
         self.late_cost += fact.cost
+        if fact.usage is not None:
+            self.usage = self.usage + fact.usage
 
     def _close(self, task: TaskState) -> None:
         self.open -= 1
@@ -427,7 +493,6 @@ class State:
             scope = self.scopes[number]
             scope.open -= 1
             if not scope.open:
-                scope.end_position = len(self.finish_log) - 1
                 self.agenda.emptied.append(number)
 
     def _end(self, task: TaskState, status: Status, at: int) -> None:
@@ -448,7 +513,9 @@ class State:
             if dependent.kind == Kind.FIRST or number in self.maps:
                 agenda.joins.append((number, task.number))
                 continue
-            if not succeeded and any(s == task.number and m != _OUTCOME for s, _, m in dependent.spec.sources):
+            if not succeeded and any(
+                s == task.number and m != _OUTCOME for s, _, m in dependent.spec.sources
+            ):
                 agenda.doomed.append((number, task.number))
             if not dependent.unmet:
                 agenda.candidates.append(number)
@@ -465,7 +532,17 @@ class State:
     def _limit_reached(self, fact: LimitReached) -> None:
         scope = self.scopes[fact.scope]
         scope.met_limit, scope.limit_allowed, scope.limit_used = fact.limit, fact.allowed, fact.used
-        scope.limit_position = len(self.finish_log) - 1
+        self._kill(scope)
+        self._note_scope(scope, fact.at, is_limit=True)
+
+    def _kill(self, scope: ScopeState) -> None:
+        scope.is_dead = True
+        for number in scope.children:
+            self._kill(self.scopes[number])
+
+    def _note_scope(self, scope: ScopeState, at: int, *, is_limit: bool) -> None:
+        scope.events.append(len(self.scope_log))
+        self.scope_log.append(ScopeEvent(scope.number, is_limit, len(self.finish_log) - 1, at))
 
     def _paused(self, fact: RunPaused) -> None:
         self.status = "interrupted" if fact.reason == "interrupted" else "paused"
@@ -474,6 +551,8 @@ class State:
     def _resumed(self, fact: RunResumed) -> None:
         self.status, self.reason, self.detail, self.at = "running", "", "", fact.at
         self.on_change = fact.on_change
+        for number, attempt in list(self.lingering):
+            self._unlinger(self.tasks[number], attempt)
         root = self.scopes[0]
         if fact.budget is not None:
             root.budget = fact.budget
@@ -501,8 +580,11 @@ class State:
     def _scope_closed(self, fact: ScopeClosed) -> None:
         scope = self.scopes[fact.scope]
         scope.closed = True
-        if not scope.open:
-            scope.end_position = len(self.finish_log) - 1
+        if fact.why:
+            self._kill(scope)
+
+    def _scope_ended(self, fact: ScopeEnded) -> None:
+        self._note_scope(self.scopes[fact.scope], fact.at, is_limit=False)
 
 
 _APPLY: dict[type, Callable[[State, Fact], None]] = {
@@ -534,6 +616,7 @@ _APPLY: dict[type, Callable[[State, Fact], None]] = {
     DecisionMade: State._decided,
     CancelRequested: State._cancel_requested,
     ScopeClosed: State._scope_closed,
+    ScopeEnded: State._scope_ended,
 }  # type: ignore[dict-item]  # each handler takes its own kind of fact
 
 

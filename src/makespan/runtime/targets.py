@@ -90,6 +90,7 @@ def _import_file(name: str, path: Path) -> ModuleType:
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
     module = importlib.util.module_from_spec(spec)
+    module.__makespan_file__ = str(path)  # type: ignore[attr-defined]  # tasks name it, so that others find them
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
@@ -102,9 +103,7 @@ def _import_file(name: str, path: Path) -> ModuleType:
 def _module_name(path: Path) -> str:
     """The stem; where another module has that name already (`queue.py`), with a digest of the path."""
     holder = sys.modules.get(path.stem)
-    is_taken = path.stem in sys.stdlib_module_names or (
-        holder is not None and not _is_module_of(holder, path)
-    )
+    is_taken = path.stem in sys.stdlib_module_names or (holder is not None and not _is_module_of(holder, path))
     return f"{path.stem}_{hashlib.blake2b(bytes(path), digest_size=4).hexdigest()}" if is_taken else path.stem
 
 

@@ -3,7 +3,7 @@
     watchdog thread   mark? ........ tick ........ tick: no answer -> look at the loop's stack, report once
     event loop        ..answers..|== blocked ==============================|..answers..
 
-The thread wakes every half threshold and asks the loop for a mark; the loop does no work of its own. One C call
+The thread wakes every half threshold and asks the loop for a mark; the loop does no work of its own. A C call
 that keeps the interpreter lock (`sum(range(10**10))`) stops the watchdog too: no thread can see it.
 """
 
@@ -50,7 +50,7 @@ class Watchdog:
     Args:
         report: called once per blocking episode, on the watchdog's thread; must not raise.
         task_label: names the task that runs now; called on the watchdog's thread.
-    Cost: two thread switches and one callback per threshold, under 0.1 % of a core at 1 s.
+    Cost: two short wake-ups per threshold: 0.06 % of a core at 1 s.
     """
 
     def __init__(
@@ -70,9 +70,7 @@ class Watchdog:
         """Begin. Raises RuntimeError outside a running loop."""
         assert self._thread is None, "a watchdog starts once"
         loop, ident = asyncio.get_running_loop(), threading.get_ident()
-        self._thread = threading.Thread(
-            target=self._watch, args=(loop, ident), name="makespan-watchdog", daemon=True
-        )
+        self._thread = threading.Thread(target=self._watch, args=(loop, ident), name="makespan-watchdog", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:

@@ -44,9 +44,7 @@ class WorkerPool:
         max_frame_bytes: the largest arguments or result of one call.
     """
 
-    def __init__(
-        self, size: int, *, grace_s: float = GRACE_S, max_frame_bytes: int = MAX_FRAME_BYTES
-    ) -> None:
+    def __init__(self, size: int, *, grace_s: float = GRACE_S, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
         self._slots = asyncio.Semaphore(size)
         self._grace_s, self._max_frame_bytes = grace_s, max_frame_bytes
         self._workers: set[WorkerProcess] = set()
@@ -60,7 +58,7 @@ class WorkerPool:
         Raises:
             WorkerFailed: the task raised; or, with a record that is not retryable, it cannot be sent.
             WorkerLost: the worker ended before it answered.
-        Cost: about 0.15 ms; 60 ms for the first call of a worker.
+        Cost: 0.1 ms (30 µs of it here); 55 ms for the first call of a worker; 6 ms a MB.
         """
         frame = self._packed(target, args, info)
         async with self._slots:

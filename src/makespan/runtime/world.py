@@ -33,9 +33,7 @@ class RealWorld:
         task_threads: how many threads `in_thread` may use; user code that hangs there keeps its thread.
     """
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop | None = None, *, task_threads: int = TASK_THREADS
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None, *, task_threads: int = TASK_THREADS) -> None:
         self._loop = loop or asyncio.get_running_loop()
         self._owner = this_process()
         self._task_threads = DaemonThreads("makespan-task", task_threads)
@@ -75,7 +73,7 @@ class RealWorld:
     # ------------------------------------------------------------ threads
 
     def in_thread(self, work: Callable[[], Any], done: Done) -> None:
-        """Run task code on one of `task_threads` threads. Cost: about 40 µs."""
+        """Run task code on one of `task_threads` threads. Cost: 70 µs alone, 7 to 10 in a burst."""
         self._submit(self._task_threads, work, done)
 
     def commit_in_thread(self, work: Callable[[], Any], done: Done) -> None:

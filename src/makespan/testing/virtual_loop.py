@@ -3,9 +3,9 @@
     ready callbacks --(seeded choice)--> run one --> ready callbacks, timers
     nothing ready   --> the clock jumps to the next timer; no timer: SimulatedDeadlock
 
-What a callback starts belongs to the `Life` it runs in (a context variable, so tasks inherit it). What belongs
-to a dead life never runs again and goes without a warning. The same seed gives the same run: tasks and futures
-hash by number, not by address, because asyncio keeps them in sets.
+What a callback starts belongs to the `Life` it runs in (a context variable, so tasks inherit it). What
+belongs to a dead life never runs again and goes without a warning. The same seed gives the same run: tasks
+and futures hash by number, not by address, because asyncio keeps them in sets.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class ShuffledReady:
 class VirtualLoop(asyncio.BaseEventLoop):
     """See the module. `rng` draws the interleaving; None keeps asyncio's own order.
 
-    Cost: about 1.5 µs a callback.
+    Cost: 2.5 to 3 µs a callback, 7 with 10,000 tasks alive.
     """
 
     def __init__(self, rng: random.Random | None = None) -> None:
@@ -192,9 +192,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 self.is_crash_due = True
                 raise SimulatedCrash(f"after {self.callbacks_run} callbacks, at {self.time():.9g} s")
             if self.callbacks_run == self.callbacks_allowed:
-                raise SimulatedDeadlock(
-                    f"no end after {self.callbacks_run} callbacks; waiting: {self._waiting()}"
-                )
+                raise SimulatedDeadlock(f"no end after {self.callbacks_run} callbacks; waiting: {self._waiting()}")
             self.callbacks_run += 1
             handle._run()
             if self._dead or self.is_crash_due:

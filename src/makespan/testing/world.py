@@ -16,12 +16,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
 from makespan.errors import EngineBug
 from makespan.ports import Cancellable, Owner, Timer
-from makespan.runtime.world import as_coroutine
 from makespan.testing.disk import SimulatedDisk
 from makespan.testing.lives import LIFE, Life, SimulatedCrash, SimulatedDeadlock
 from makespan.testing.virtual_loop import VirtualLoop
@@ -82,9 +81,9 @@ class SimulatedProcess:
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._world.loop.call_soon(callback, context=self._context())
 
-    def spawn(self, work: Awaitable[None], name: str) -> Cancellable:
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> Cancellable:
         """Start `work`. What it raises ends `run_until`."""
-        task = self._world.loop.create_task(as_coroutine(work), name=name, context=self._context())
+        task = self._world.loop.create_task(work, name=name, context=self._context())
         task.add_done_callback(_report_failure)
         return task
 

@@ -1,0 +1,110 @@
+"""`makespan check TARGET`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from makespan.cli.options import input_option, json_option, store_option
+
+if TYPE_CHECKING:
+    from makespan.authoring.task import Task
+    from makespan.config import Config
+
+
+@click.command("check", short_help="Import and trace a workflow and look for problems; run nothing.")
+@click.argument("target")
+@input_option
+@store_option
+@json_option
+def command(target: str, inputs: tuple[str, ...], store: str | None, as_json: bool) -> int:
+    """Import and trace TARGET; check types, inputs, models, keys, prices and pools. Nothing runs, nothing is sent.
+
+    Exit code 2 when the definition has a problem, 5 when only this machine has (a key, a model file).
+    """
+    from makespan.cli.failures import DONE, say
+    from makespan.cli.inputs import read_inputs
+    from makespan.cli.targets import find_workflow
+    from makespan.cli.text import clean
+    from makespan.config import load_config
+
+    config = load_config(store=store)
+    workflow, _ = find_workflow(target)
+    if inputs:
+        read_inputs(workflow, inputs)
+    found = list(_problems(workflow, config))
+    if as_json:
+        import msgspec
+
+        problems = [message for message, _ in found]
+        result = {"workflow": workflow.key, "ok": not found, "problems": problems}
+        click.echo(msgspec.json.encode(result).decode())
+    for message, _ in found:
+        say(f"problem: {clean(message)}")
+    if not found:
+        say(f"{workflow.key} is in order")
+    return min((code for _, code in found), default=DONE)
+
+
+def _problems(workflow: Task[..., Any], config: Config) -> Iterator[tuple[str, int]]:
+    """Messages, each with the exit code it stands for."""
+    from makespan.authoring.trace import template_of
+    from makespan.cli.failures import USAGE
+    from makespan.cli.reachable import reachable_tasks
+    from makespan.errors import GraphError
+    from makespan.graph.check import problems
+
+    tasks = {id(task): task for task in reachable_tasks(workflow)}
+    try:
+        template = template_of(workflow)
+    except GraphError as error:
+        yield str(error), USAGE
+    else:
+        for problem in problems(template.nodes, template.scopes):
+            yield problem.message, USAGE
+        for node in template.nodes:
+            task = template.registry.get(node.key)
+            if task is not None:
+                tasks.setdefault(id(task), task)
+    yield from _needs_problems(list(tasks.values()), config)
+    yield from _model_problems(list(tasks.values()), config)
+
+
+def _needs_problems(tasks: list[Task[..., Any]], config: Config) -> Iterator[tuple[str, int]]:
+    from makespan.cli.failures import USAGE
+    from makespan.config import engine_from
+    from makespan.errors import GraphError
+    from makespan.machine.broker import Broker
+
+    options = engine_from(config)
+    broker = Broker(dict(options["pools"]), dict(options["rates"]))
+    for task in tasks:
+        try:
+            problem = broker.problem(task.declaration.options.needs)
+        except GraphError as error:
+            problem = str(error)
+        if problem:
+            yield f"task {task.key}: {problem.split('; give its size')[0]}; give its size in [pools] of makespan.toml", USAGE
+
+
+def _model_problems(tasks: list[Task[..., Any]], config: Config) -> Iterator[tuple[str, int]]:
+    import asyncio
+
+    from makespan.cli.failures import code_of
+    from makespan.cli.reachable import model_problem, models_of
+    from makespan.config import engine_from
+    from makespan.services import EngineServices
+
+    options = engine_from(config)
+    services = EngineServices(
+        options["models"], options["prices"], allow_unknown_prices=options["allow_unknown_prices"]
+    )
+    try:
+        for name, key in models_of(tasks):
+            problem = model_problem(services, name)
+            if problem is not None:
+                yield f"prompt {key}: {problem}", code_of(problem)
+    finally:
+        asyncio.run(services.close())

@@ -1,0 +1,66 @@
+"""`makespan config [show]`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from makespan.cli.options import json_option, store_option
+
+
+@click.group("config", invoke_without_command=True, short_help="Show the configuration.")
+@click.pass_context
+def command(context: click.Context) -> int:
+    """The configuration that holds here: flags over environment over makespan.toml over defaults."""
+    if context.invoked_subcommand is None:
+        return int(context.invoke(show) or 0)
+    return 0
+
+
+@command.command("show", short_help="Every value.")
+@click.option("--origin", is_flag=True, help="Where each value comes from.")
+@store_option
+@json_option
+def show(origin: bool = False, store: str | None = None, as_json: bool = False) -> int:
+    """Print every value, keys as references, never as themselves."""
+    from makespan.cli.text import table
+    from makespan.config import load_config
+
+    config = load_config(store=store)
+    rows = list(_values(config))
+    if as_json:
+        import msgspec
+
+        listed = [
+            {"name": name, "value": value, "origin": config.origins.get(name, "default")} for name, value in rows
+        ]
+        click.echo(msgspec.json.encode({"file": config.path or None, "values": listed}).decode())
+        return 0
+    cells = [
+        [name, _shown(value), config.origins.get(name, "default")][: 3 if origin else 2] for name, value in rows
+    ]
+    click.echo("\n".join(table(cells)))
+    return 0
+
+
+def _values(config: Any) -> list[tuple[str, Any]]:
+    import msgspec
+
+    from makespan.machine.facts import Limits
+
+    rows: list[tuple[str, Any]] = [
+        ("store", config.store),
+        ("allow_unknown_prices", config.allow_unknown_prices),
+    ]
+    for table in ("models", "prices", "pools", "rates"):
+        entries = getattr(config, table)
+        rows += [(f"{table}.{name}", msgspec.to_builtins(entry)) for name, entry in entries.items()]
+    limits = msgspec.to_builtins(Limits()) | config.limits
+    return rows + [(f"limits.{name}", value) for name, value in limits.items()]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name}={each}" for name, each in value.items() if each != "")
+    return str(value).lower() if isinstance(value, bool) else str(value)

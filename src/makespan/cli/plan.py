@@ -1,0 +1,120 @@
+"""`makespan plan TARGET`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from makespan.cli.options import input_option, json_option, store_option
+
+if TYPE_CHECKING:
+    from makespan.authoring.task import Task
+    from makespan.graph.graph import Graph
+    from makespan.traces.estimate import Estimate, Typical
+
+FOLDED_RUNS = 3
+"""Earlier runs whose tasks are looked at one by one."""
+LISTED_TASKS = 40
+
+
+@click.command("plan", short_help="Show the graph of a workflow, with an estimate; run nothing.")
+@click.argument("target")
+@input_option
+@store_option
+@json_option
+def command(target: str, inputs: tuple[str, ...], store: str | None, as_json: bool) -> int:
+    """Show the graph of TARGET: tasks, edges, depth, width, and what earlier runs took and cost."""
+    from makespan.authoring.trace import template_of
+    from makespan.cli.inputs import read_inputs
+    from makespan.cli.targets import find_workflow
+    from makespan.graph.check import check
+
+    workflow, _ = find_workflow(target)
+    read_inputs(workflow, inputs, complete=False)
+    template = template_of(workflow)
+    check(template.nodes, template.scopes)
+    typical, estimate = _history(workflow.key, template.graph, store)
+    plan = _described(workflow, template.graph, estimate)
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode(plan).decode())
+    else:
+        click.echo("\n".join(_lines(workflow, template.graph, plan, typical)))
+    return 0
+
+
+def _history(workflow: str, graph: Graph, store: str | None) -> tuple[dict[str, Typical], Estimate]:
+    from makespan.cli.session import earlier_totals
+    from makespan.cli.stored import configured_store, fold, open_for_reading
+    from makespan.traces.estimate import Estimate, for_graph, from_totals, typical_tasks
+
+    name = configured_store(store)
+    journal = None if name == "memory" else open_for_reading(name)
+    if journal is None:
+        return {}, Estimate()
+    try:
+        rows = [r for r in journal.runs() if r.workflow == workflow and r.status == "succeeded"]
+        typical = typical_tasks(fold(journal, row.run_id) for row in rows[:FOLDED_RUNS])
+        totals = from_totals(earlier_totals(journal, workflow))
+    finally:
+        journal.close()
+    return typical, for_graph(graph, typical, totals)
+
+
+def _described(workflow: Task[..., Any], graph: Graph, estimate: Estimate) -> dict[str, Any]:
+    import msgspec
+
+    from makespan.graph.edges import needs
+    from makespan.graph.node import Kind
+    from makespan.graph.query import depth, width
+
+    tasks = [node for node in graph if node.declaration.kind in (Kind.CALL, Kind.WORKFLOW)]
+    return {
+        "workflow": workflow.key,
+        "grows": any(node.declaration.kind in (Kind.WORKFLOW, Kind.MAP) for node in graph),
+        "tasks": len(tasks),
+        "nodes": len(graph),
+        "edges": sum(len(set(needs(node))) for node in graph),
+        "depth": depth(graph),
+        "width": width(graph),
+        "estimate": msgspec.to_builtins(estimate),
+    }
+
+
+def _lines(
+    workflow: Task[..., Any], graph: Graph, plan: dict[str, Any], typical: dict[str, Typical]
+) -> Iterator[str]:
+    from makespan.cli.text import duration, money
+
+    estimate = plan["estimate"]
+    yield f"{plan['workflow']}: {plan['tasks']} tasks, {plan['edges']} edges, depth {plan['depth']}, width {plan['width']}"
+    if not getattr(workflow, "is_traced", False) and plan["grows"]:
+        yield "an async workflow: its graph grows as it goes; this is what is known before it starts"
+    elif plan["grows"]:
+        yield "maps and async workflows in it grow as they go; this is what is known before it starts"
+    yield f"time {duration(estimate['makespan_s'])}, cost {money(estimate['cost_usd'])} ({estimate['basis']})"
+    yield ""
+    yield from _tasks(graph, typical)
+
+
+def _tasks(graph: Graph, typical: dict[str, Typical]) -> Iterator[str]:
+    from makespan.cli.text import duration, money, one_line
+    from makespan.graph.edges import needs
+    from makespan.graph.node import Kind
+    from makespan.graph.query import topological_order
+
+    shown = [Kind.CALL, Kind.WORKFLOW, Kind.MAP, Kind.TIMER, Kind.FIRST]
+    nodes = [graph.nodes[task] for task in topological_order(graph)]
+    nodes = [node for node in nodes if node.declaration.kind in shown]
+    for node in nodes[:LISTED_TASKS]:
+        sources = [graph.nodes[task].key for task in dict.fromkeys(needs(node)) if task in graph.nodes]
+        after = f"  after {', '.join(sources[:4])}{', …' if len(sources) > 4 else ''}" if sources else ""
+        known = typical.get(node.key)
+        usual = f"  ~{duration(known.duration_s)}" if known else ""
+        cost = f" {money(known.cost_usd)}" if known and known.cost_usd else ""
+        yield f"  {one_line(node.label or node.key, 60)}{one_line(after, 160) and '  ' + one_line(after, 160)}{usual}{cost}"
+    if len(nodes) > LISTED_TASKS:
+        yield f"  … {len(nodes) - LISTED_TASKS} more"

@@ -1,0 +1,81 @@
+"""`makespan ps`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from makespan.cli.options import json_option, store_option
+
+if TYPE_CHECKING:
+    from makespan.ports import RunRow
+
+SHOWN = 20
+
+
+@click.command("ps", short_help="List runs, newest first.")
+@click.option("--all", "show_all", is_flag=True, help=f"All runs, not the newest {SHOWN}.")
+@store_option
+@json_option
+def command(show_all: bool, store: str | None, as_json: bool) -> int:
+    """List runs, newest first. A run whose process is gone is `interrupted`: it can be resumed."""
+    from makespan.cli.failures import say
+    from makespan.cli.stored import configured_store, open_for_reading
+    from makespan.cli.text import table
+
+    journal = open_for_reading(configured_store(store))
+    rows = [] if journal is None else journal.runs()
+    if journal is not None:
+        journal.close()
+    listed = [_described(row) for row in (rows if show_all else rows[:SHOWN])]
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode({"runs": listed}).decode())
+        return 0
+    if not listed:
+        say("no runs yet")
+        return 0
+    cells = [["RUN", "WORKFLOW", "STATUS", "STARTED", "TOOK", "COST"], *map(_cells, listed)]
+    click.echo("\n".join(table(cells)))
+    if len(listed) < len(rows):
+        say(f"{len(rows) - len(listed)} older runs; --all shows them")
+    return 0
+
+
+def _described(row: RunRow) -> dict[str, Any]:
+    import msgspec
+
+    from makespan.cli.stored import status_now
+
+    totals: dict[str, Any] = msgspec.json.decode(row.summary) if row.summary else {}
+    return {
+        "run_id": row.run_id,
+        "workflow": row.workflow,
+        "status": status_now(row),
+        "started_at": iso(row.started_wall_ns),
+        "updated_at": iso(row.updated_wall_ns),
+        "target": row.target,
+        "reason": totals.get("reason", ""),
+        "cost_usd": totals.get("cost_usd"),
+        "makespan_s": totals.get("makespan_s"),
+        "tasks": totals.get("tasks"),
+    }
+
+
+def _cells(run: dict[str, Any]) -> list[str]:
+    from makespan.cli.text import duration, money, one_line
+
+    status = f"{run['status']} ({run['reason']})" if run["status"] == "paused" else run["status"]
+    took = "" if run["makespan_s"] is None else duration(run["makespan_s"])
+    cost = money(run["cost_usd"]) if run["cost_usd"] else ""
+    started = run["started_at"].replace("T", " ")[:19]
+    return [one_line(run["run_id"], 60), one_line(run["workflow"], 40), status, started, took, cost]
+
+
+def iso(wall_ns: int) -> str:
+    """Wall time as ISO 8601 in this machine's zone."""
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(wall_ns / 1e9, UTC).astimezone().isoformat(timespec="milliseconds")

@@ -1,0 +1,94 @@
+"""Tasks that a workflow's code can reach, found without running it: what `check` and `run` look at before money flows.
+
+An async workflow's graph is not known before it runs, but the names its code uses are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import CodeType, ModuleType
+from typing import Any
+
+from makespan.authoring.task import Task
+from makespan.errors import ProviderError
+from makespan.services import EngineServices
+from makespan.values import Usage
+
+
+def reachable_tasks(workflow: Task[..., Any]) -> list[Task[..., Any]]:
+    """The workflow and every task whose name its code, or theirs, mentions. Source order, each once."""
+    found: dict[int, Task[..., Any]] = {id(workflow): workflow}
+    waiting = [workflow]
+    while waiting:
+        for task in _mentioned(waiting.pop(0).fn):
+            if id(task) not in found:
+                found[id(task)] = task
+                waiting.append(task)
+    return list(found.values())
+
+
+def models_of(tasks: list[Task[..., Any]]) -> list[tuple[str, str]]:
+    """(model name, key of the first prompt that wants it)."""
+    wanted: dict[str, str] = {}
+    for task in tasks:
+        options = task.declaration.options
+        if options.priced:
+            for name in options.models:
+                wanted.setdefault(name, task.key)
+    return list(wanted.items())
+
+
+def model_problem(services: EngineServices, name: str) -> ProviderError | None:
+    """Why a model cannot be called: unknown, not installed, no key, no price. Nothing is sent."""
+    try:
+        model = services.model(name)
+        check: Callable[[], None] | None = getattr(model, "check", None)
+        if check is not None:
+            check()
+        services.cost(model.name, Usage())
+    except ProviderError as error:
+        return error
+    return None
+
+
+def refuse_missing_models(services: EngineServices, workflow: Task[..., Any]) -> None:
+    """Raise the first problem with a model that the workflow can reach, before anything runs."""
+    for name, key in models_of(reachable_tasks(workflow)):
+        problem = model_problem(services, name)
+        if problem is not None:
+            raise ProviderError(f"prompt {key}: {problem}", kind=problem.kind, retryable=False) from problem
+
+
+def _mentioned(fn: Callable[..., Any]) -> Iterator[Task[..., Any]]:
+    code = getattr(fn, "__code__", None)
+    if code is None:
+        return
+    known = dict(getattr(fn, "__globals__", {}))
+    cells = zip(code.co_freevars, getattr(fn, "__closure__", None) or (), strict=False)
+    for name, cell in cells:
+        try:
+            known[name] = cell.cell_contents
+        except ValueError:  # a name that is not bound yet
+            continue
+    names = list(_names(code))
+    for name in names:
+        value = known.get(name)
+        if isinstance(value, Task):
+            yield value
+        elif isinstance(value, ModuleType):
+            yield from (each for each in _attributes(value, names))
+
+
+def _attributes(module: ModuleType, names: list[str]) -> Iterator[Task[..., Any]]:
+    for name in names:
+        value = vars(module).get(name)
+        if isinstance(value, Task):
+            yield value
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    yield from code.co_freevars
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)

@@ -1,0 +1,162 @@
+"""One run driven from the command line: engine, progress, signals, and the report at its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import click
+import msgspec
+
+from makespan.app import Engine, Run
+from makespan.cli.failures import BY_STATUS, USAGE, say
+from makespan.cli.progress import Progress, choose_progress
+from makespan.cli.stopping import interruptible
+from makespan.cli.text import clean, one_line
+from makespan.config import Config, engine_from
+from makespan.errors import TaskError
+from makespan.ports import Journal
+from makespan.result import Result
+from makespan.runtime.watchdog import Blocked, Watchdog
+from makespan.traces.estimate import from_totals
+from makespan.traces.summary import Summary
+from makespan.values import untyped
+
+MOST_EARLIER = 20
+"""Earlier runs that an estimate looks at."""
+MOST_GAPS = 8
+
+
+class Report(msgspec.Struct):
+    """What is printed at the end of a run."""
+
+    run_id: str
+    status: str
+    output: Any
+    cost_usd: float
+    tokens: dict[str, int]
+    makespan_s: float
+    critical_path_s: float
+    tasks: dict[str, int]
+    reason: str = ""
+    detail: str = ""
+    error: str = ""
+    gaps: list[str] = []
+    resume_command: str | None = None
+
+
+def drive(config: Config, begin: Callable[[Engine], Run[Any]], *, quiet: bool, as_json: bool) -> int:
+    """Start or resume a run, follow it to its end, print the report; gives the exit code."""
+    report = asyncio.run(_drive(config, begin, choose_progress(quiet)))
+    return tell(report, as_json)
+
+
+async def _drive(config: Config, begin: Callable[[Engine], Run[Any]], progress: Progress) -> Report:
+    async with Engine(**engine_from(config)) as engine:
+        run = begin(engine)
+        watchdog = Watchdog(lambda blocked: _blocked(progress, blocked), lambda: _label(run))
+        with interruptible(run, engine.store):
+            workflow = run.state.started.workflow if run.state.started else ""
+            progress.attach(run, from_totals(earlier_totals(engine.journal, workflow)).makespan_s)
+            watchdog.start()
+            try:
+                result = await run
+            finally:
+                watchdog.stop()
+                progress.close()
+        return report_of(run, result)
+
+
+def earlier_totals(journal: Journal, workflow: str) -> list[Summary]:
+    """Totals of the latest runs of a workflow that succeeded."""
+    totals: list[Summary] = []
+    for row in journal.runs():
+        if row.workflow == workflow and row.status == "succeeded" and row.summary:
+            totals.append(msgspec.json.decode(row.summary, type=Summary))
+            if len(totals) == MOST_EARLIER:
+                break
+    return totals
+
+
+def report_of(run: Run[Any], result: Result[Any]) -> Report:
+    """The report of a run that ended or paused."""
+    summary, root = result.summary, run.state.root
+    has_output = result.status == "succeeded" and root is not None and root.value is not None
+    tasks = msgspec.to_builtins(summary.tasks)
+    is_final = result.status in ("succeeded", "failed", "cancelled")
+    error = result.error
+    return Report(
+        result.run_id,
+        result.status,
+        untyped(run.state.bytes_of(root.value)) if has_output and root and root.value is not None else None,
+        summary.cost_usd,
+        msgspec.to_builtins(summary.tokens),
+        summary.makespan_s,
+        summary.critical_path_s,
+        {word: tasks[word] for word in ("succeeded", "failed", "skipped", "cancelled", "cached")},
+        summary.reason,
+        summary.detail,
+        "" if error is None else _said(error),
+        result.gaps,
+        None if is_final else result.resume_command,
+    )
+
+
+def tell(report: Report, as_json: bool) -> int:
+    """Data to stdout, the rest to stderr; gives the exit code."""
+    if as_json:
+        click.echo(msgspec.json.encode(report).decode())
+    elif report.status == "succeeded":
+        _print_output(report.output)
+    if report.status != "succeeded":
+        for line in _bad_news(report):
+            say(line)
+    return BY_STATUS.get(report.status, USAGE)
+
+
+def _print_output(output: Any) -> None:
+    if isinstance(output, str):
+        click.echo(output)
+    else:
+        click.echo(msgspec.json.format(msgspec.json.encode(output), indent=2).decode())
+
+
+def _bad_news(report: Report) -> list[str]:
+    if report.status == "running":
+        return [f"run {report.run_id} is running in another process; follow it with: makespan show {report.run_id}"]
+    why = {"interrupted": report.detail, "paused": report.detail or report.reason}.get(report.status, report.error)
+    lines = [f"run {report.run_id} {report.status}{f': {clean(why)}' if why else ''}"]
+    if report.status == "failed":
+        lines += [f"  {one_line(gap, 300)}" for gap in report.gaps[:MOST_GAPS] if len(report.gaps) > 1]
+    if report.resume_command:
+        lines.append(f"go on with: {report.resume_command}{_needed(report)}")
+    return lines
+
+
+def _needed(report: Report) -> str:
+    """What has to be added to the resume command for it to get any further."""
+    match report.reason:
+        case "budget":
+            return " --budget USD    (more than before)"
+        case "deadline":
+            return " --deadline +10m    (from now)"
+        case "decision":
+            return " --retry TASK    (do it again)   or   --skip TASK"
+        case "divergence":
+            return " --on-change allow    or   --retry TASK   or   --skip TASK"
+        case _:
+            return ""
+
+
+def _said(error: BaseException) -> str:
+    return str(error) if isinstance(error, TaskError) or str(error) else type(error).__name__
+
+
+def _blocked(progress: Progress, blocked: Blocked) -> None:
+    progress.note(blocked.message)
+
+
+def _label(run: Run[Any]) -> str:
+    attempts = getattr(getattr(run, "driver", None), "attempts", None)
+    return attempts.current if attempts is not None else run.id

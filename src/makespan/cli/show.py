@@ -1,0 +1,164 @@
+"""`makespan show RUN`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from makespan.cli.options import json_option, store_option
+
+if TYPE_CHECKING:
+    from makespan.machine.state import State
+    from makespan.ports import RunRow
+    from makespan.traces.outline import Entry
+    from makespan.traces.summary import Summary
+
+MOST_GAPS = 20
+
+
+@click.command("show", short_help="Show one run: status, totals, tasks, gaps.")
+@click.argument("run_id", metavar="RUN", default="last")
+@store_option
+@json_option
+def command(run_id: str, store: str | None, as_json: bool) -> int:
+    """Show RUN (the newest unless given): status, totals, the tree of its tasks, gaps, how to go on."""
+    from makespan.cli.stored import configured_store, find_run, fold, must_open, status_now
+
+    name = configured_store(store)
+    journal = must_open(name)
+    try:
+        row = find_run(journal, run_id)
+        state = fold(journal, row.run_id)
+        status = status_now(row)
+        if as_json:
+            import msgspec
+
+            click.echo(msgspec.json.encode(_described(row, state, status, name)).decode())
+        else:
+            click.echo("\n".join(_lines(row, state, status, name)))
+    finally:
+        journal.close()
+    return 0
+
+
+def _described(row: RunRow, state: State, status: str, store: str) -> dict[str, Any]:
+    import msgspec
+
+    from makespan.cli.ps import iso
+    from makespan.traces.summary import summarise
+
+    summary = summarise(state)
+    root = state.root
+    has_output = state.status == "succeeded" and root is not None and root.value is not None
+    return {
+        "run_id": row.run_id,
+        "workflow": row.workflow,
+        "target": row.target,
+        "started_at": iso(row.started_wall_ns),
+        **msgspec.to_builtins(summary),
+        "status": status,
+        "output": _plain(state) if has_output else None,
+        "error": None if state.error is None else f"{state.error.type}: {state.error.message}",
+        "gaps": _gaps(state),
+        "resume_command": _how_to_go_on(state, status, store),
+        "task_list": [_task(state, number) for number in range(len(state.tasks))],
+    }
+
+
+def _plain(state: State) -> Any:
+    from makespan.values import untyped
+
+    root = state.root
+    return None if root is None or root.value is None else untyped(state.bytes_of(root.value))
+
+
+def _task(state: State, number: int) -> dict[str, Any]:
+    import msgspec
+
+    from makespan.traces.outline import task_entry
+    from makespan.traces.words import scope_path
+
+    task = state.tasks[number]
+    entry = msgspec.to_builtins(task_entry(state, task))
+    for field in ("depth", "count", "counts"):
+        del entry[field]
+    entry["key"] = task.declaration.key
+    entry["kind"] = task.kind.name.lower()
+    entry["scope"] = scope_path(state, task.spec.scope)
+    return {"id": task.spec.id.hex(), **entry}
+
+
+def _gaps(state: State) -> list[str]:
+    from makespan.result import gaps
+
+    return [] if state.status == "succeeded" else gaps(state)
+
+
+def _how_to_go_on(state: State, status: str, store: str) -> str | None:
+    from makespan.cli.stored import FINAL
+    from makespan.result import resume_command
+
+    return None if status in FINAL or status == "running" else resume_command(state.run_id, store)
+
+
+def _lines(row: RunRow, state: State, status: str, store: str) -> Iterator[str]:
+    from makespan.cli.text import clean, one_line
+    from makespan.traces.outline import outline
+    from makespan.traces.summary import summarise
+
+    summary = summarise(state)
+    why = f" ({summary.reason})" if summary.reason and status == "paused" else ""
+    yield f"{one_line(row.run_id)}  {one_line(row.workflow)}  {status}{why}"
+    if status == "paused" and summary.detail:
+        yield f"  {clean(summary.detail)}"
+    if state.error is not None:
+        yield f"  {state.error.type}: {clean(state.error.message)}"
+        if state.error.where:
+            yield f"  at {state.error.where}"
+    yield from _totals(row, summary)
+    yield ""
+    for entry in outline(state):
+        yield _entry(entry)
+    missing = _gaps(state)
+    if missing:
+        yield f"\ngaps: {len(missing)} tasks without a result"
+        for gap in missing[:MOST_GAPS]:
+            yield f"  {one_line(gap, 200)}"
+    go_on = _how_to_go_on(state, status, store)
+    if go_on:
+        yield f"\ngo on with: {go_on}"
+
+
+def _totals(row: RunRow, summary: Summary) -> Iterator[str]:
+    from makespan.cli.ps import iso
+    from makespan.cli.text import counted, duration, money
+
+    counts = {name: getattr(summary.tasks, name) for name in summary.tasks.__struct_fields__}
+    tokens = summary.tokens.prompt + summary.tokens.completion
+    yield f"  started {iso(row.started_wall_ns).replace('T', ' ')[:19]}"
+    yield f"  makespan {duration(summary.makespan_s)}, critical path {duration(summary.critical_path_s)}"
+    yield f"  cost {money(summary.cost_usd)}, {tokens} tokens, {summary.attempts} attempts"
+    yield f"  tasks: {counted(counts)}"
+
+
+def _entry(entry: Entry) -> str:
+    from makespan.cli.text import counted, duration, money, one_line, sign
+
+    indent = "  " * (entry.depth + 1)
+    if entry.count == 0:
+        return f"{indent}{one_line(entry.name)}{f'  {entry.error}' if entry.error else ''}"
+    parts = [duration(entry.duration_s)] if entry.duration_s else []
+    if entry.cost_usd:
+        parts.append(money(entry.cost_usd))
+    if entry.count > 1:
+        parts.append(counted(entry.counts))
+        return f"{indent}{one_line(entry.name)} × {entry.count}  {'  '.join(parts)}"
+    if entry.attempts > 1:
+        parts.append(f"{entry.attempts} attempts")
+    if entry.status in ("failed", "unknown", "diverged", "retrying"):
+        parts.append(f"{entry.status} [{entry.task}]")
+    if entry.error:
+        parts.append(one_line(entry.error, 160))
+    return f"{indent}{sign(entry.status)} {one_line(entry.name)}  {'  '.join(parts)}".rstrip()

@@ -1,0 +1,51 @@
+"""Ctrl-C and SIGTERM: the first stops in order, the second stops now. Either way the run can be resumed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from makespan.app import Run
+from makespan.cli.failures import INTERRUPTED
+from makespan.result import resume_command
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def interruptible(run: Run[Any], store: str) -> Iterator[None]:
+    """While inside, signals interrupt the run.
+
+    Plain signal handlers, not the loop's: they also come through while a task blocks the loop.
+    """
+    loop = asyncio.get_running_loop()
+    seen: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        seen.append(number)
+        if len(seen) == 1:
+            _tell("stopping in order; again to stop now\n")
+            loop.call_soon_threadsafe(run.interrupt, f"interrupted by {signal.Signals(number).name}")
+        else:
+            _tell(f"stopped now; go on with: {resume_command(run.id, store)}\n")
+            os._exit(INTERRUPTED)
+
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tell(text: str) -> None:
+    """Straight to the descriptor: a signal may come in the middle of a buffered write."""
+    try:
+        os.write(2, text.encode())
+    except OSError:
+        return

@@ -1,0 +1,91 @@
+"""Reading a store for the verbs that only look: runs by id, folded states, statuses as they are now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from makespan.app import open_journal, store_path
+from makespan.config import load_config
+from makespan.errors import UsageError, suggestion
+from makespan.machine.facts import Fact, decode_facts
+from makespan.machine.state import State
+from makespan.ports import Journal, RunRow
+from makespan.runtime.process_identity import is_alive
+
+LAST = "last"
+FINAL = ("succeeded", "failed", "cancelled")
+
+
+def configured_store(flag: str | None) -> str:
+    """The store's name by flag, environment, file or default."""
+    return load_config(store=flag).store
+
+
+def open_for_reading(store: str) -> Journal | None:
+    """The journal, or None where no run was ever stored. Raises UsageError for a store in memory."""
+    if store == "memory":
+        raise UsageError("a store in memory keeps nothing to look at; give --store, or unset MAKESPAN_STORE")
+    if not Path(store_path(store)).exists():
+        return None
+    return open_journal(store, readonly=True)
+
+
+def must_open(store: str) -> Journal:
+    """The journal. Raises UsageError where there is none."""
+    journal = open_for_reading(store)
+    if journal is None:
+        raise UsageError(f"there is no store at {store}; it appears with the first `makespan run`, or give --store")
+    return journal
+
+
+def find_run(journal: Journal, said: str) -> RunRow:
+    """The run that an id, the beginning of one, or `last` names."""
+    exact = None if said == LAST else journal.run(said)
+    if exact is not None:
+        return exact
+    rows = journal.runs()
+    if said == LAST and rows:
+        return rows[0]
+    close = [row for row in rows if row.run_id.startswith(said)]
+    if len(close) == 1:
+        return close[0]
+    if close:
+        some = ", ".join(row.run_id for row in close[:4])
+        raise UsageError(f"{len(close)} runs begin with {said!r}: {some}; give more of the id")
+    hint = suggestion(said, [row.run_id for row in rows[:200]])
+    raise UsageError(f"no run has the id {said!r}{hint}; `makespan ps` lists them")
+
+
+def facts_of(journal: Journal, run_id: str) -> Iterator[Fact]:
+    """All facts of a run in order."""
+    for body in journal.read(run_id):
+        yield from decode_facts(body)
+
+
+def fold(journal: Journal, run_id: str) -> State:
+    """The state of a run as the store has it. Raises UsageError when it never began."""
+    state = State(journal.blob)
+    for fact in facts_of(journal, run_id):
+        state.apply(fact)
+    if state.started is None:
+        raise UsageError(f"run {run_id!r} was cut before its first commit; start it again")
+    return state
+
+
+def is_owned(row: RunRow) -> bool:
+    """Whether a process that (as far as this one can know) lives owns the run."""
+    if row.owner is None:
+        return False
+    alive = is_alive(row.owner)
+    return row.lease_until_ns > time.time_ns() if alive is None else alive
+
+
+def status_now(row: RunRow) -> str:
+    """The run's status: a live owner means running; a run nobody drives any more is interrupted."""
+    if row.status in FINAL:
+        return row.status
+    if is_owned(row):
+        return "running"
+    return "interrupted" if row.status == "running" else row.status

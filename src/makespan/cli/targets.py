@@ -1,0 +1,77 @@
+"""TARGET to a workflow: `file.py:name`, `package.module:name`, or a file that holds exactly one workflow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from makespan.authoring.task import Task
+from makespan.authoring.workflow import Workflow
+from makespan.errors import UsageError, suggestion
+from makespan.runtime.targets import load_module, split_target
+
+
+def find_workflow(target: str) -> tuple[Task[..., Any], str]:
+    """The workflow (or single task) and the target under which any other process finds it again.
+
+    Raises:
+        UsageError: no such file, module or name. GraphError: the import raised.
+    """
+    _see_the_current_folder()
+    source, name = split_target(target) if ":" in target else (target, "")
+    module = load_module(source)
+    name = name or _only_workflow(module, source)
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise UsageError(_no_such_name(module, source, name))
+        found = getattr(found, part)
+    if not isinstance(found, Task):
+        raise UsageError(f"{target} is {_a(found)}, not a workflow; decorate it with @ms.workflow")
+    return found, f"{_absolute(source)}:{name}"
+
+
+def _see_the_current_folder() -> None:
+    """As `python -m` does: modules beside the caller can be imported."""
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+
+
+def _only_workflow(module: ModuleType, source: str) -> str:
+    names = _names(module, Workflow)
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        tasks = _names(module, Task)
+        hint = f"; it has the tasks {', '.join(tasks[:5])}: name one" if tasks else "; mark one with @ms.workflow"
+        raise UsageError(f"{source} has no workflow{hint}")
+    raise UsageError(f"{source} has {len(names)} workflows: write {source}:NAME with one of {', '.join(names)}")
+
+
+def _no_such_name(module: ModuleType, source: str, name: str) -> str:
+    workflows, tasks = _names(module, Workflow), _names(module, Task)
+    listed = f"; its workflows: {', '.join(workflows)}" if workflows else ""
+    return f"{source} has no {name!r}{suggestion(name, [*workflows, *tasks]) or listed}"
+
+
+def _names(module: ModuleType, kind: type) -> list[str]:
+    """Names of what the module itself defines (not what it imports)."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, kind) and getattr(value, "module", "") == module.__name__
+    ]
+
+
+def _absolute(source: str) -> str:
+    is_file = source.endswith(".py") or "/" in source
+    return str(Path(source).absolute()) if is_file else source
+
+
+def _a(value: object) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

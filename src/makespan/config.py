@@ -1,0 +1,243 @@
+"""`makespan.toml`, environment and flags as one configuration, each value with where it comes from.
+
+    flags  >  MAKESPAN_STORE, MAKESPAN_ALLOW_UNKNOWN_PRICES  >  makespan.toml here or above  >  defaults
+
+A file is data: a key is a reference (`env:NAME`), never the secret itself. Unknown keys are refused.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from makespan.errors import ProviderError, UsageError, suggestion
+from makespan.machine.broker import Rate
+from makespan.machine.facts import Limits
+from makespan.models.openai import OPENAI_KEY, OPENAI_URL
+from makespan.models.prices import Price
+from makespan.models.registry import build_model
+from makespan.ports import Model
+from makespan.values import nanos
+
+FILE = "makespan.toml"
+DEFAULT_STORE = ".makespan"
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+
+
+class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of `[models]`: what a name stands for."""
+
+    model: str
+    """`embedded`, `scripted`, `openai:NAME`."""
+    base_url: str = ""
+    key: str = ""
+    """`env:NAME`; empty is OPENAI_API_KEY for OpenAI's own address and no key for others."""
+
+    def build(self) -> Model | str:
+        """The model, or its built-in name where nothing else was said."""
+        if not self.base_url and not self.key:
+            return self.model
+        key = self.key or (OPENAI_KEY if self.base_url in ("", OPENAI_URL) else None)
+        return build_model(self.model, base_url=self.base_url or OPENAI_URL, key=key)
+
+
+class RateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of `[rates]`: at most `count` units in any window of `per_s` seconds."""
+
+    count: int
+    per_s: float
+
+
+class Config(msgspec.Struct, frozen=True):
+    """Everything that was configured. `origins` has one entry a value: where it comes from."""
+
+    store: str = DEFAULT_STORE
+    allow_unknown_prices: bool = False
+    models: dict[str, ModelConfig] = {}
+    prices: dict[str, Price] = {}
+    pools: dict[str, int] = {}
+    rates: dict[str, RateConfig] = {}
+    limits: dict[str, int] = {}
+    path: str = ""
+    origins: dict[str, str] = {}
+
+
+def load_config(
+    *, store: str | None = None, folder: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> Config:
+    """The configuration for `folder` (here unless given).
+
+    Args:
+        store: the `--store` flag.
+    Raises:
+        UsageError: a file that is no TOML, or has a key or value that means nothing; file and line are named.
+    """
+    path = find_file(folder or Path.cwd())
+    config = Config() if path is None else read_file(path)
+    changes: dict[str, Any] = {}
+    origins = dict(config.origins)
+    if environ.get("MAKESPAN_STORE"):
+        changes["store"], origins["store"] = environ["MAKESPAN_STORE"], "MAKESPAN_STORE"
+    if "MAKESPAN_ALLOW_UNKNOWN_PRICES" in environ:
+        changes["allow_unknown_prices"] = _flag("MAKESPAN_ALLOW_UNKNOWN_PRICES", environ)
+        origins["allow_unknown_prices"] = "MAKESPAN_ALLOW_UNKNOWN_PRICES"
+    if store:
+        changes["store"], origins["store"] = store, "--store"
+    return msgspec.structs.replace(config, origins=origins, **changes)
+
+
+def engine_from(config: Config) -> dict[str, Any]:
+    """Keyword arguments for `Engine`.
+
+    Raises:
+        UsageError: a model that cannot be one; the entry is named.
+    """
+    return {
+        "store": config.store,
+        "models": {name: _built(name, entry, config) for name, entry in config.models.items()},
+        "prices": config.prices,
+        "allow_unknown_prices": config.allow_unknown_prices,
+        "pools": config.pools,
+        "rates": {name: Rate(rate.count, nanos(rate.per_s)) for name, rate in config.rates.items()},
+        "limits": Limits(**config.limits),
+    }
+
+
+def find_file(folder: Path) -> Path | None:
+    """`makespan.toml` in the folder or the nearest one above it."""
+    for place in (folder.absolute(), *folder.absolute().parents):
+        if (place / FILE).is_file():
+            return place / FILE
+    return None
+
+
+def read_file(path: Path) -> Config:
+    """The configuration in one file. Raises UsageError as `load_config` does."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        said = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no TOML file: {error}") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    reader = _Reader(path, text)
+    values = reader.take((), said, _TOP)
+    if "store" in values:
+        values["store"] = _below(path.parent, values["store"])
+    return Config(**values, path=str(path), origins=reader.origins)
+
+
+def _below(folder: Path, store: str) -> str:
+    """A store named in a file is relative to that file."""
+    if store == "memory":
+        return store
+    scheme = "sqlite:///" if store.startswith("sqlite:///") else ""
+    inside = (folder / store.removeprefix(scheme)).absolute()
+    return DEFAULT_STORE if inside == (Path.cwd() / DEFAULT_STORE) else f"{scheme}{inside}"
+
+
+class _Reader:
+    """Checks tables and remembers where each value stands."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path, self.lines = path, text.splitlines()
+        self.origins: dict[str, str] = {}
+
+    def take(self, at: tuple[str, ...], table: dict[str, Any], known: Mapping[str, _Take]) -> dict[str, Any]:
+        """The values of a table whose keys are known."""
+        values = {}
+        for name, value in table.items():
+            if name not in known:
+                raise self.wrong((*at, name), f"no key is called {name!r} here{suggestion(name, known)}")
+            values[name] = known[name](self, (*at, name), value)
+        return values
+
+    def typed(self, at: tuple[str, ...], value: Any, kind: Any) -> Any:
+        """A value of the wanted type."""
+        fields = [field.name for field in msgspec.structs.fields(kind)] if _is_struct(kind) else []
+        if fields and isinstance(value, dict):
+            for name in value:
+                if name not in fields:
+                    raise self.wrong((*at, name), f"no key is called {name!r} here{suggestion(name, fields)}")
+        try:
+            taken = msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            raise self.wrong(at, f"{'.'.join(at)}: {error}") from None
+        self.origins[".".join(at)] = self.place(at)
+        return taken
+
+    def entries(self, at: tuple[str, ...], value: Any, kind: Any) -> dict[str, Any]:
+        """A table of entries of one type."""
+        if not isinstance(value, dict):
+            raise self.wrong(at, f"{'.'.join(at)} is a table: write [{'.'.join(at)}]")
+        return {name: self.typed((*at, name), entry, kind) for name, entry in value.items()}
+
+    def wrong(self, at: tuple[str, ...], problem: str) -> UsageError:
+        return UsageError(f"{self.place(at)}: {problem}")
+
+    def place(self, at: tuple[str, ...]) -> str:
+        """`file:line` of a key, found by its text: TOML's parser keeps no positions."""
+        line = self._line(at)
+        return f"{self.path}:{line}" if line else str(self.path)
+
+    def _line(self, at: tuple[str, ...]) -> int:
+        header, best = "", 0
+        key = re.compile(rf"\s*[\"']?{re.escape(at[-1])}[\"']?\s*[=.]")
+        for number, line in enumerate(self.lines, 1):
+            if line.lstrip().startswith("["):
+                header = line.strip().strip("[] ").replace('"', "").replace("'", "")
+                if header == ".".join(at):
+                    return number
+            elif key.match(line) and (header == ".".join(at[:-1]) or not best):
+                best = number
+                if header == ".".join(at[:-1]):
+                    return number
+        return best
+
+
+_Take = Callable[[_Reader, tuple[str, ...], Any], Any]
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _limits(reader: _Reader, at: tuple[str, ...], value: Any) -> dict[str, int]:
+    if isinstance(value, dict):
+        for name in value:
+            if name not in Limits.__struct_fields__:
+                known = suggestion(name, Limits.__struct_fields__)
+                raise reader.wrong((*at, name), f"no limit is called {name!r}{known}")
+    return reader.entries(at, value, int)
+
+
+_TOP: dict[str, _Take] = {
+    "store": lambda reader, at, value: reader.typed(at, value, str),
+    "allow_unknown_prices": lambda reader, at, value: reader.typed(at, value, bool),
+    "models": lambda reader, at, value: reader.entries(at, value, ModelConfig),
+    "prices": lambda reader, at, value: reader.entries(at, value, Price),
+    "pools": lambda reader, at, value: reader.entries(at, value, int),
+    "rates": lambda reader, at, value: reader.entries(at, value, RateConfig),
+    "limits": _limits,
+}
+
+
+def _built(name: str, entry: ModelConfig, config: Config) -> Model | str:
+    try:
+        return entry.build()
+    except (ProviderError, UsageError) as error:
+        place = config.origins.get(f"models.{name}", config.path)
+        raise UsageError(f"{place}: models.{name}: {error}") from None
+
+
+def _flag(name: str, environ: Mapping[str, str]) -> bool:
+    said = environ[name].strip().lower()
+    if said not in (*_TRUE, *_FALSE):
+        raise UsageError(f"{name}={environ[name]!r}: write 1 or 0")
+    return said in _TRUE

@@ -1,0 +1,148 @@
+"""Ends of attempts: results, failures, lost workers, late returns, and the slots they give back."""
+
+from __future__ import annotations
+
+from heapq import heappush
+from typing import TYPE_CHECKING
+
+from makespan.errors import ErrorRecord
+from makespan.graph.node import Effect, Kind
+from makespan.machine import budget, starting
+from makespan.machine.facts import (
+    AttemptFailed,
+    AttemptInterrupted,
+    AttemptUnknown,
+    LateResult,
+    RetryScheduled,
+    TaskFailed,
+    TaskSucceeded,
+)
+from makespan.machine.observations import AttemptRaised, AttemptStopped, AttemptSucceeded
+from makespan.machine.retry import delay_ns, may_retry
+from makespan.machine.state import Status, TaskState
+from makespan.values import BLOB_BYTES, Usage, Value
+
+if TYPE_CHECKING:
+    from makespan.machine.machine import Machine
+
+_RUNNING = Status.RUNNING
+
+
+def attempt_succeeded(machine: Machine, seen: AttemptSucceeded) -> None:
+    task = machine.state.tasks[seen.task]
+    if task.attempt != seen.attempt or (task.status != _RUNNING and task.status != Status.UNKNOWN):
+        value: Value = machine.keep(seen.value)
+        late(machine, task, LateResult(seen.task, machine.now, value, None, seen.cost, seen.usage, seen.attempt))
+        return
+    free(machine, task)
+    value = seen.value
+    if len(value) > BLOB_BYTES:
+        if len(value) > machine.state.limits.output_bytes:
+            raised(machine, task, too_large(machine, seen.value), seen.cost, seen.usage)
+            return
+        value = machine.keep(seen.value)
+    if seen.cost or task.declaration.options.effect == Effect.IRREVERSIBLE:
+        machine.out.sync = True
+    machine.emit(TaskSucceeded(seen.task, machine.now, value, seen.cost, seen.usage))
+
+
+def too_large(machine: Machine, value: bytes) -> ErrorRecord:
+    limit = "makespan.errors.LimitError"
+    message = (
+        f"the result has {len(value)} bytes; the limit `output_bytes` is {machine.state.limits.output_bytes}"
+    )
+    return ErrorRecord(limit, message, (limit,), False)
+
+
+def attempt_raised(machine: Machine, seen: AttemptRaised) -> None:
+    task = machine.state.tasks[seen.task]
+    if task.attempt != seen.attempt or task.status not in (_RUNNING, Status.UNKNOWN):
+        fact = LateResult(seen.task, machine.now, None, seen.error, seen.cost, seen.usage, seen.attempt)
+        late(machine, task, fact)
+        return
+    free(machine, task)
+    raised(machine, task, seen.error, seen.cost, seen.usage)
+
+
+def raised(
+    machine: Machine,
+    task: TaskState,
+    error: ErrorRecord,
+    cost: int = 0,
+    usage: Usage | None = None,
+    *,
+    lingers: bool = False,
+) -> None:
+    """An attempt failed for a known reason: try again, or fail the task. While the run stops, the retry waits."""
+    machine.emit(AttemptFailed(task.number, machine.now, error, cost, usage, lingers))
+    options = task.declaration.options
+    if options.effect == Effect.IRREVERSIBLE or cost:
+        machine.out.sync = True
+    if may_retry(options, error, task.failures, machine.state.limits):
+        seed = machine.state.started.seed if machine.state.started else 0
+        not_before = machine.now + delay_ns(error, task.failures, seed, task.spec.id)
+        machine.emit(RetryScheduled(task.number, not_before))
+        heappush(machine.heap, (not_before, task.number, task.attempt, "backoff"))
+    else:
+        machine.emit(TaskFailed(task.number, machine.now, error))
+
+
+def attempt_stopped(machine: Machine, seen: AttemptStopped) -> None:
+    task = machine.state.tasks[seen.task]
+    if machine.lingering.pop((seen.task, seen.attempt), None) is not None:
+        if (seen.task, seen.attempt) in machine.state.lingering:
+            machine.emit(LateResult(seen.task, machine.now, attempt=seen.attempt))
+        after_release(machine, task, seen.attempt)
+    elif task.attempt == seen.attempt and task.status == _RUNNING:
+        free(machine, task)
+        end_without_outcome(machine, task, seen.why)
+
+
+def end_without_outcome(machine: Machine, task: TaskState, why: str, *, lingers: bool = False) -> None:
+    """The attempt is gone and nobody knows what it did: repeat it if that is harmless, else ask."""
+    if task.declaration.options.effect == Effect.IRREVERSIBLE and task.kind == Kind.CALL:
+        machine.emit(AttemptUnknown(task.number, machine.now, why, lingers))
+        machine.out.sync = True
+    else:
+        machine.emit(AttemptInterrupted(task.number, machine.now, why))
+
+
+def late(machine: Machine, task: TaskState, fact: LateResult) -> None:
+    """A result nobody waits for any more: kept for the record (it may have cost money), and the slot comes back."""
+    machine.emit(fact)
+    if machine.lingering.pop((fact.task, fact.attempt), None) is not None:
+        after_release(machine, task, fact.attempt)
+
+
+def free(machine: Machine, task: TaskState) -> None:
+    """The attempt is over: its slots come back."""
+    if task.status == _RUNNING:
+        machine.running.discard(task.number)
+        if machine.state.scopes[task.spec.scope].limited:
+            starting.leave_scopes(machine, task)
+    else:  # its outcome was unknown, and it left its scopes when that began
+        machine.lingering.pop((task.number, task.attempt), None)
+    if machine.starved or task.declaration.options.needs:
+        after_release(machine, task, task.attempt)
+
+
+def after_release(machine: Machine, task: TaskState, attempt: int) -> None:
+    if machine.gate is not None and task.declaration.options.needs:
+        machine.gate.release(task.number, attempt)
+    if machine.starved:
+        budget.wake(machine, task)
+
+
+def end_lost_attempts(machine: Machine) -> None:
+    bodies: list[TaskState] = []
+    for task in list(machine.state.tasks):
+        if task.status != _RUNNING:
+            continue
+        if task.kind == Kind.CALL:
+            end_without_outcome(machine, task, "the process ended")
+        elif task.kind == Kind.TIMER:
+            heappush(machine.heap, (task.started_at + task.spec.delay_ns, task.number, task.attempt, "timer"))
+        elif task.kind == Kind.WORKFLOW and not machine.replay.waits_for_claim(task.number):
+            bodies.append(task)
+    for task in bodies:
+        machine.run_body(task)

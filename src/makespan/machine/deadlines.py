@@ -1,0 +1,96 @@
+"""Time: one heap for timers, back-offs, time-outs and deadlines. Stale entries are dropped when they come up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from makespan.errors import ErrorRecord
+from makespan.graph.node import Effect
+from makespan.machine import attempts, ending, starting
+from makespan.machine.observations import StopAttempt, Tick
+from makespan.machine.state import ScopeState, Status
+from makespan.values import NONE_VALUE
+
+if TYPE_CHECKING:
+    from makespan.machine.machine import Machine
+
+_READY, _RUNNING = Status.READY, Status.RUNNING
+
+
+def tick(machine: Machine, seen: Tick) -> None:
+    heap = machine.heap
+    while heap and heap[0][0] <= seen.at:
+        entry = heappop(heap)
+        if not is_stale(machine, entry):
+            _DUE[entry[3]](machine, entry[1])
+            machine.settle()
+
+
+def is_stale(machine: Machine, entry: tuple[int, int, int, str]) -> bool:
+    _, number, attempt, what = entry
+    if what == "deadline":
+        scope = machine.state.scopes[number]
+        if scope.met_limit or scope.deadline_ns is None:
+            return True
+        return number != 0 and not is_in_use(machine, scope)
+    task = machine.state.tasks[number]
+    wanted = Status.BACKOFF if what == "backoff" else _RUNNING
+    return task.status != wanted or task.attempt != attempt
+
+
+def is_in_use(machine: Machine, scope: ScopeState) -> bool:
+    """Whether something runs in a scope, or a live body is inside its block and may still call."""
+    if scope.open:
+        return True
+    owner = machine.state.scopes[scope.home].owner
+    return not scope.closed and owner >= 0 and machine.state.tasks[owner].status == _RUNNING
+
+
+def watch_deadline(machine: Machine, number: int) -> None:
+    scope = machine.state.scopes[number]
+    if scope.deadline_ns is not None and not scope.met_limit:
+        heappush(machine.heap, (scope.opened_at + scope.deadline_ns, number, 0, "deadline"))
+
+
+def due_backoff(machine: Machine, number: int) -> None:
+    task = machine.state.tasks[number]
+    task.status = _READY
+    machine.ready.push(number, task.declaration.options.priority)
+
+
+def due_timer(machine: Machine, number: int) -> None:
+    machine.succeed(machine.state.tasks[number], NONE_VALUE)
+
+
+def due_timeout(machine: Machine, number: int) -> None:
+    task = machine.state.tasks[number]
+    allowed = (task.declaration.options.timeout_ns or 0) / 1e9
+    machine.running.discard(number)
+    starting.leave_scopes(machine, task)
+    machine.lingering[(number, task.attempt)] = "timeout"
+    machine.out.commands.append(StopAttempt(number, task.attempt, "timeout"))
+    if task.declaration.options.effect == Effect.IRREVERSIBLE:
+        attempts.end_without_outcome(machine, task, f"timed out after {allowed:g} s", lingers=True)
+    else:
+        lineage = ("TimeoutError", "OSError", "Exception")
+        error = ErrorRecord("TimeoutError", f"no result after {allowed:g} s", lineage)
+        attempts.raised(machine, task, error, lingers=True)
+
+
+def due_deadline(machine: Machine, number: int) -> None:
+    scope = machine.state.scopes[number]
+    allowed = scope.deadline_ns or 0
+    if number == 0:
+        ending.stop_run(machine, "deadline", f"deadline_s of the run reached: {allowed / 1e9:g} s")
+    else:
+        machine.reach_limit(number, "deadline_s", allowed, machine.now - scope.opened_at)
+
+
+_DUE: dict[str, Callable[[Machine, int], None]] = {
+    "backoff": due_backoff,
+    "timer": due_timer,
+    "timeout": due_timeout,
+    "deadline": due_deadline,
+}

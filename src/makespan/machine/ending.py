@@ -1,0 +1,150 @@
+"""Ends before and of the run: cancelling, limits, pauses, and the final outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from makespan.graph.node import Effect, Kind
+from makespan.machine import requests, starting
+from makespan.machine.facts import (
+    AttemptUnknown,
+    LimitReached,
+    RunEnded,
+    RunPaused,
+    TaskCancelled,
+    TaskFailed,
+)
+from makespan.machine.observations import EndRun, StopAttempt
+from makespan.machine.resolve import failure_of
+from makespan.machine.state import Status, TaskState
+
+if TYPE_CHECKING:
+    from makespan.machine.machine import Machine
+
+_RUNNING, _SUCCEEDED = Status.RUNNING, Status.SUCCEEDED
+
+
+def reach_limit(machine: Machine, number: int, limit: str, allowed: int, used: int) -> None:
+    """A scope met a limit: its open tasks are cancelled and its body hears of it; the run's own scope fails the run."""
+    scope = machine.state.scopes[number]
+    machine.emit(LimitReached(number, machine.now, limit, allowed, used))
+    error = requests.limit_error(machine, number)
+    owner = (
+        machine.state.root if number == 0 else machine.state.tasks[scope.owner] if scope.owner >= 0 else None
+    )
+    if owner is not None and not owner.is_final:
+        if owner.kind == Kind.WORKFLOW and machine.bodies is not None:
+            machine.bodies.cancel(owner.number)
+        machine.emit(TaskFailed(owner.number, machine.now, error))
+    cancel_scope(machine, number, error.message)
+
+
+def cancel(machine: Machine, task: TaskState, why: str) -> None:
+    """End a task that has not ended; what runs is told to stop and keeps its slot until it does."""
+    if task.is_final:
+        return
+    number, lingers = task.number, False
+    if task.status == _RUNNING and task.kind == Kind.CALL:
+        lingers = True
+        machine.running.discard(number)
+        starting.leave_scopes(machine, task)
+        machine.lingering[(number, task.attempt)] = "cancel"
+        machine.out.commands.append(StopAttempt(number, task.attempt, why))
+        if task.declaration.options.effect == Effect.IRREVERSIBLE:
+            machine.emit(AttemptUnknown(number, machine.now, why, lingers))
+    elif task.status == _RUNNING and task.kind == Kind.WORKFLOW and machine.bodies is not None:
+        machine.bodies.cancel(number)
+    elif number in machine.queued and machine.gate is not None:
+        machine.queued.discard(number)
+        machine.gate.release(number, task.attempt + 1)
+    machine.emit(TaskCancelled(number, machine.now, why, lingers))
+    inside = machine.state.scope_index.get(task.spec.id)
+    if inside is not None:
+        cancel_scope(machine, inside, why)
+
+
+def cancel_scope(machine: Machine, number: int, why: str) -> None:
+    """Cancel every open task of a scope and of the scopes inside it."""
+    scope = machine.state.scopes[number]
+    for task in list(scope.tasks):
+        cancel(machine, machine.state.tasks[task], why)
+    for child in scope.children:
+        cancel_scope(machine, child, why)
+
+
+def stop_run(machine: Machine, reason: str, detail: str) -> None:
+    """Start nothing more and end what can be repeated; irreversible attempts are awaited, not cut."""
+    if machine.stopping is not None:
+        return
+    machine.stopping = (reason, detail)
+    for number in sorted(machine.running):
+        task = machine.state.tasks[number]
+        if task.declaration.options.effect != Effect.IRREVERSIBLE:
+            machine.out.commands.append(StopAttempt(number, task.attempt, reason))
+
+
+def look_for_the_end(machine: Machine) -> None:
+    state = machine.state
+    if state.status != "running":
+        return
+    if not state.open:
+        end_run(machine)
+    elif not machine.running and not machine.lingering:
+        if machine.stopping is not None:
+            pause(machine, *machine.stopping)
+        elif not machine.ready and machine.next_live_deadline() is None and not machine.queued:
+            pause_for_a_person(machine)
+
+
+def pause_for_a_person(machine: Machine) -> None:
+    """Nothing runs, nothing is ready, no timer is set: something outside must change."""
+    state = machine.state
+    unknown = [t for t in state.tasks if t.status == Status.UNKNOWN]
+    diverged = [t for t in state.tasks if t.status == Status.DIVERGED]
+    starved = any(state.tasks[n].status == Status.READY for line in machine.starved.values() for n in line)
+    if starved and machine.broke is not None:
+        scope = state.scopes[machine.broke[0]]
+        allowed, used = (scope.budget or 0) / 1e9, scope.committed / 1e9
+        pause(
+            machine,
+            "budget",
+            f"budget_usd of the run reached: {used:g} of {allowed:g} USD used and the next task needs up to {machine.broke[1] / 1e9:g} USD",
+        )
+    elif unknown:
+        names = ", ".join(f"{t.declaration.key} ({t.spec.id.hex()[:12]})" for t in unknown)
+        pause(
+            machine,
+            "decision",
+            f"the outcome of {names} is unknown: it is irreversible and was cut before its result was recorded",
+        )
+    elif diverged:
+        pause(machine, "divergence", requests.describe_divergence(state, diverged))
+    elif machine.replay.unclaimed:
+        requests.drop_all_unclaimed(machine)
+    else:
+        waiting = [t.declaration.key for t in state.tasks if not t.is_final][:5]
+        raise AssertionError(f"the run can neither go on nor end; waiting: {waiting}")
+
+
+def pause(machine: Machine, reason: str, detail: str) -> None:
+    machine.emit(RunPaused(machine.now, reason, detail))
+    machine.out.sync = True
+    machine.out.commands.append(EndRun(machine.state.status))
+
+
+def end_run(machine: Machine) -> None:
+    state = machine.state
+    root, error = state.root, None
+    assert root is not None
+    if state.cancel_asked:
+        status = "cancelled"
+    elif root.status == _SUCCEEDED:
+        error = requests.unreceived_failure(machine, 0) if root.kind != Kind.WORKFLOW else None
+        status = "failed" if error else "succeeded"
+    else:
+        status, error = "failed", failure_of(state, root)
+    if machine.lingering:
+        return
+    machine.emit(RunEnded(machine.now, status, error))
+    machine.out.sync = True
+    machine.out.commands.append(EndRun(status))

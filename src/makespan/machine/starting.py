@@ -1,0 +1,151 @@
+"""Starting what is ready: concurrency limits, budget and broker first, then the fact, then the command."""
+
+from __future__ import annotations
+
+from heapq import heappush
+from typing import TYPE_CHECKING
+
+from makespan.graph.node import Effect, Kind
+from makespan.machine import budget, requests
+from makespan.machine.facts import AttemptStarted, ScopeAdded
+from makespan.machine.observations import StartAttempt
+from makespan.machine.resolve import arguments
+from makespan.machine.state import Status, TaskState
+
+if TYPE_CHECKING:
+    from makespan.machine.machine import Machine
+
+_READY = Status.READY
+
+
+def start_ready(machine: Machine) -> bool:
+    """Start what is ready and has room; True when a live body started, whose requests may make more ready."""
+    if machine.stopping is not None:
+        return False
+    state, ready, body_started = machine.state, machine.ready, False
+    most = state.limits.running
+    while ready and len(machine.running) + len(machine.lingering) < most:
+        task = state.tasks[ready.pop()]
+        if task.status != _READY:
+            continue
+        if task.kind == Kind.CALL:
+            start_call(machine, task)
+        elif task.kind == Kind.TIMER:
+            machine.emit(AttemptStarted(task.number, machine.now))
+            heappush(machine.heap, (machine.now + task.spec.delay_ns, task.number, task.attempt, "timer"))
+        else:
+            start_body(machine, task)
+            body_started = True
+            break
+    return body_started
+
+
+def start_call(machine: Machine, task: TaskState) -> None:
+    number, options = task.number, task.declaration.options
+    scope = machine.state.scopes[task.spec.scope]
+    if scope.limited and not enter_scopes(machine, task, scope.limited):
+        return
+    try:
+        args = arguments(machine.state, task)
+    except LookupError as error:
+        leave_scopes(machine, task)
+        machine.fail(task, "LookupError", f"{error} in the argument this task reads")
+        return
+    reserved = 0
+    if options.priced or options.budget is not None:
+        quote = budget.reserve(machine, task, args)
+        if quote is None:
+            leave_scopes(machine, task)
+            return
+        reserved = quote
+    if options.needs and machine.gate is not None and number not in machine.queued:
+        problem = machine.gate.problem(options.needs)
+        if problem is not None:
+            leave_scopes(machine, task)
+            machine.fail(task, "makespan.errors.UsageError", f"{task.declaration.key}: {problem}")
+            return
+        if not machine.gate.ask(number, task.attempt + 1, options.needs, machine.now):
+            machine.queued.add(number)
+            leave_scopes(machine, task)
+            return
+    machine.running.add(number)
+    machine.emit(AttemptStarted(number, machine.now, reserved))
+    if reserved or options.effect == Effect.IRREVERSIBLE:
+        machine.out.sync = True
+    if options.timeout_ns is not None:
+        heappush(machine.heap, (machine.now + options.timeout_ns, number, task.attempt, "timeout"))
+    spec = task.spec
+    machine.out.commands.append(
+        StartAttempt(
+            number,
+            task.attempt,
+            spec.id,
+            task.declaration,
+            args,
+            spec.label,
+            reserved,
+            task.errors[-1].message if task.errors else "",
+        )  # type: ignore[arg-type]
+    )
+
+
+def start_body(machine: Machine, task: TaskState) -> None:
+    """Open the workflow's scope and start its body."""
+    options, state = task.declaration.options, machine.state
+    parent = state.scopes[task.spec.scope]
+    if parent.depth + 1 > state.limits.depth:
+        machine.fail(
+            task,
+            "makespan.errors.LimitError",
+            f"scopes nest deeper than the limit `depth` ({state.limits.depth})",
+        )
+        return
+    machine.emit(AttemptStarted(task.number, machine.now))
+    if task.spec.id not in state.scope_index:
+        machine.emit(
+            ScopeAdded(
+                task.spec.id,
+                parent.number,
+                task.declaration.key,
+                machine.now,
+                options.budget,
+                options.deadline_ns,
+                0,
+                task.number,
+            )
+        )
+        machine.watch_deadline(len(state.scopes) - 1)
+    run_body(machine, task)
+
+
+def run_body(machine: Machine, task: TaskState) -> None:
+    """(Re)start the live body of a workflow task that is running."""
+    assert machine.bodies is not None, "a workflow task needs bodies"
+    try:
+        args = arguments(machine.state, task)
+    except LookupError as error:
+        machine.fail(task, "LookupError", f"{error} in the argument this workflow reads")
+        return
+    machine.bodies.start(task.number, task.spec.id, task.declaration, args, task.started_at)  # type: ignore[arg-type]
+    requests.take(machine, machine.bodies.drain())
+    machine.state.agenda.emptied.append(machine.state.scope_index[task.spec.id])
+
+
+def enter_scopes(machine: Machine, task: TaskState, limited: tuple[int, ...]) -> bool:
+    scopes = machine.state.scopes
+    for number in limited:
+        if scopes[number].running >= scopes[number].limit:
+            machine.crowded.setdefault(number, []).append(task.number)
+            return False
+    for number in limited:
+        scopes[number].running += 1
+    return True
+
+
+def leave_scopes(machine: Machine, task: TaskState) -> None:
+    for number in machine.state.scopes[task.spec.scope].limited:
+        machine.state.scopes[number].running -= 1
+        waiting = machine.crowded.pop(number, None)
+        if waiting:
+            for other in waiting:
+                machine.ready.push(other, machine.state.tasks[other].declaration.options.priority)
