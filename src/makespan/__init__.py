@@ -15,11 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from makespan.app import Engine as Engine
-    from makespan.app import Run as Run
-    from makespan.app import plan as plan
-    from makespan.app import resume as resume
-    from makespan.app import run as run
-    from makespan.app import start as start
     from makespan.authoring.combine import cancel as cancel
     from makespan.authoring.combine import fallback as fallback
     from makespan.authoring.combine import first as first
@@ -39,6 +34,10 @@ if TYPE_CHECKING:
     from makespan.authoring.workflow import Workflow as Workflow
     from makespan.authoring.workflow import workflow as workflow
     from makespan.codec import Outcome as Outcome
+    from makespan.entry import plan as plan
+    from makespan.entry import resume as resume
+    from makespan.entry import run as run
+    from makespan.entry import start as start
     from makespan.errors import Fatal as Fatal
     from makespan.errors import GraphError as GraphError
     from makespan.errors import LimitError as LimitError
@@ -46,16 +45,17 @@ if TYPE_CHECKING:
     from makespan.errors import TaskError as TaskError
     from makespan.graph.edit import Edit as Edit
     from makespan.graph.graph import Graph as Graph
+    from makespan.handle import Run as Run
     from makespan.ports import Message as Message
     from makespan.result import Result as Result
 
 _HOME = {
     "Engine": "app",
-    "Run": "app",
-    "plan": "app",
-    "resume": "app",
-    "run": "app",
-    "start": "app",
+    "Run": "handle",
+    "plan": "entry",
+    "resume": "entry",
+    "run": "entry",
+    "start": "entry",
     "cancel": "authoring.combine",
     "fallback": "authoring.combine",
     "first": "authoring.combine",

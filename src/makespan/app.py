@@ -7,52 +7,47 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
 
 import msgspec
 
 from makespan.authoring.bodies import LiveBodies
-from makespan.authoring.code import FunctionCode
 from makespan.authoring.place import Registry
-from makespan.authoring.prompt import Prompt, PromptCode, Structured
 from makespan.authoring.ref import Ref
 from makespan.authoring.task import Task
-from makespan.authoring.trace import Traced, collector_resting, template_of, trace
+from makespan.authoring.trace import Traced, collector_resting, template_of, trace_call
 from makespan.errors import JournalError, LeaseLost, UsageError
-from makespan.graph.edit import Edit
-from makespan.graph.graph import Graph
+from makespan.gate import RunGate
+from makespan.handle import Run, observed
 from makespan.machine.broker import Broker, Held, Rate
 from makespan.machine.facts import Limits, RunStarted, decode_facts
 from makespan.machine.machine import Machine, Turn
-from makespan.machine.observations import CancelAsked, Decided, EditAsked, Granted, Interrupted, Observation
+from makespan.machine.observations import Decided, Granted
 from makespan.machine.state import State
-from makespan.models import structured, template
 from makespan.models.prices import Price
-from makespan.ports import Journal, Lease, LedgerChange, Model, RunRow, TaskCode
-from makespan.result import Result
+from makespan.ports import Journal, Lease, Model, RunRow
 from makespan.runtime.attempts import Attempts, Interceptor
 from makespan.runtime.committer import Committer
-from makespan.runtime.drive import Clock, Driver, Watcher
+from makespan.runtime.drive import Clock, Driver
 from makespan.runtime.targets import load_target
+from makespan.runtime.watchdog import Blocked, Watchdog
+from makespan.runtime.workers import WorkerPool
 from makespan.runtime.world import RealWorld
 from makespan.services import EngineServices, RunPricing
+from makespan.stores import DEFAULT_STORE, open_journal
 from makespan.traces.summary import summarise
 from makespan.values import TaskId, nano_usd, nanos
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-DEFAULT_STORE = ".makespan"
-STORE_FILE = "makespan.db"
 LEASE_NS = 10_000_000_000
 RENEW_NS = 3_000_000_000
 LOOK_NS = 50_000_000
 """How often the store is looked at for what other processes ask (3 µs a look)."""
-
-_STRUCTURED = Structured(structured.schema_of, structured.read, structured.reask, structured.REASKABLE, template.render)
 
 
 class RunOptions(TypedDict, total=False):
@@ -117,14 +112,19 @@ class Engine:
     # ------------------------------------------------------------ life
 
     async def __aenter__(self) -> Self:
-        self._open()
+        self.open()
         return self
 
-    def _open(self) -> None:
+    def open(self) -> None:
+        """Open store and world; `async with` does it, and closes."""
+        self._loop = asyncio.get_running_loop()
         self.world = self._given_world or RealWorld()
         self.journal: Journal = self._given_journal or open_journal(self.store)
         self.committer = Committer(self.journal, self.world)
         self._is_open = True
+        self._watchdog = Watchdog(report_blocked, self._task_at_work)
+        if self._given_world is None:
+            self._watchdog.start()
         self._look_timer = self.world.call_at(self.world.monotonic_ns() + LOOK_NS, self._look)
         self._renew_timer = self.world.call_at(self.world.monotonic_ns() + RENEW_NS, self._renew)
         self._grant_timer: Any = None
@@ -137,9 +137,9 @@ class Engine:
         if not self._is_open:
             return
         for run in list(self._runs.values()):
-            if not run._done.done():
+            if not run.done.done():
                 run.interrupt("the engine was closed")
-                await asyncio.wait([run._done])
+                await asyncio.wait([run.done])
         self._is_open = False
         self._look_timer.cancel()
         self._renew_timer.cancel()
@@ -151,6 +151,7 @@ class Engine:
         if self._given_journal is None:
             self.journal.close()
         if self._given_world is None:
+            self._watchdog.stop()
             self.world.close()
 
     # ------------------------------------------------------------ runs
@@ -191,7 +192,7 @@ class Engine:
             target,
         )
         opening = traced.template.opening
-        run: Run[Any] = Run(self, lease, State(self._loader(dict(opening.blobs))), traced.template.registry.copy(), traced.returns)
+        run: Run[Any] = Run(lease, State(self._loader(dict(opening.blobs))), traced.template.registry.copy(), traced.returns, self.store)
 
         def first() -> Turn:
             turn = run.machine.begin([header, *opening.facts], opening.graph)
@@ -210,7 +211,7 @@ class Engine:
             UsageError: no such run, or its code cannot be found. LeaseLost: another live process owns it.
         """
         self._must_be_open()
-        if run_id in self._runs and not self._runs[run_id]._done.done():
+        if run_id in self._runs and not self._runs[run_id].done.done():
             return self._runs[run_id]
         row, state = self._folded(run_id)
         if state.status in ("succeeded", "failed", "cancelled"):
@@ -221,7 +222,7 @@ class Engine:
             run_id, self.world.owner(), self.world.wall_ns(), LEASE_NS, may_replace=lambda row: self._may_replace(row)
         )
         row, state = self._folded(run_id)
-        run: Run[Any] = Run(self, lease, state, template_of(code).registry.copy(), code.returns)
+        run: Run[Any] = Run(lease, state, template_of(code).registry.copy(), code.returns, self.store)
         budget, deadline = options.get("budget_usd"), options.get("deadline_s")
         assert state.started is not None
 
@@ -248,8 +249,8 @@ class Engine:
             returns = self._find_code(target).returns
         except Exception:
             returns = Any  # the code is not at hand: the output is shown as plain data
-        run: Run[Any] = Run(self, Lease(run_id, row.number, row.epoch), state, Registry(), returns)
-        run._done.set_result(None)
+        run: Run[Any] = Run(Lease(run_id, row.number, row.epoch), state, Registry(), returns, self.store)
+        run.done.set_result(None)
         return run
 
     def ask(self, run_id: str, kind: str, body: Any = None, *, request_id: str | None = None) -> bool:
@@ -261,10 +262,10 @@ class Engine:
     def _launch(self, run: Run[Any], header: RunStarted, first: Callable[[], Turn]) -> None:
         self._runs[run.id] = run
         bodies = LiveBodies(run.registry, run.id, header.seed, header.started_wall_ns)
-        gate = RunGate(self, run.id)
+        gate = RunGate(self.broker, self.world, run.lease, self._grant)
         pricing = RunPricing(run.code_of, self.services)
         run.machine = Machine(run.state, bodies=bodies, pricing=pricing, gate=gate)
-        run.bodies, run.gate = bodies, gate
+        run.bodies = bodies
         clock = Clock(self.world, header.started_wall_ns, run.state.at)
         run.driver = Driver(
             run.machine,
@@ -302,11 +303,11 @@ class Engine:
                 self.journal.release(run.lease)
             except JournalError as problem:
                 error = error or problem
-        if not run._done.done():
+        if not run.done.done():
             if error is None:
-                run._done.set_result(None)
+                run.done.set_result(None)
             else:
-                run._done.set_exception(error)
+                run.done.set_exception(error)
 
     def _folded(self, run_id: str) -> tuple[RunRow, State]:
         row = self.journal.run(run_id)
@@ -345,10 +346,15 @@ class Engine:
     def _may_replace(self, row: RunRow) -> bool:
         return row.owner is None or self.world.is_alive(row.owner) is False
 
+    def _task_at_work(self) -> str:
+        """What has the loop right now, for the watchdog (asked from its thread)."""
+        at_work = asyncio.current_task(self._loop)
+        if at_work is not None:
+            return at_work.get_name()
+        return next((run.driver.attempts.current for run in self._runs.values() if run.driver.attempts), "")
+
     def _worker_pool(self) -> Any:
         if self._workers is None:
-            from makespan.runtime.workers import WorkerPool
-
             self._workers = WorkerPool(self._worker_processes)
         return self._workers
 
@@ -364,7 +370,7 @@ class Engine:
     def _look(self) -> None:
         """Every now and then: has another process asked for something?"""
         self._look_timer = self.world.call_at(self.world.monotonic_ns() + LOOK_NS, self._look)
-        live = [run_id for run_id, run in self._runs.items() if not run._done.done()]
+        live = [run_id for run_id, run in self._runs.items() if not run.done.done()]
         if not live or self.committer.is_busy or not self.journal.changed():
             return
         for request in self.journal.requests(live):
@@ -386,7 +392,7 @@ class Engine:
 
     def _renew(self) -> None:
         self._renew_timer = self.world.call_at(self.world.monotonic_ns() + RENEW_NS, self._renew)
-        leases = [run.lease for run in self._runs.values() if not run._done.done()]
+        leases = [run.lease for run in self._runs.values() if not run.done.done()]
         if not leases or self.committer.is_busy:
             return
         try:
@@ -414,204 +420,6 @@ class Engine:
         self._grant()
 
 
-class RunGate:
-    """The broker as one run sees it; collects the ledger's changes for the turn that makes them."""
-
-    def __init__(self, engine: Engine, run_id: str) -> None:
-        self._engine, self._run_id = engine, run_id
-        self._changes: list[LedgerChange] = []
-        self._held: dict[tuple[int, int], tuple[tuple[str, int], ...]] = {}
-
-    def problem(self, needs: tuple[tuple[str, int], ...]) -> str | None:
-        return self._engine.broker.problem(needs)
-
-    def ask(self, task: int, attempt: int, needs: tuple[tuple[str, int], ...], at: int) -> bool:
-        now = self._engine.world.wall_ns()
-        if not self._engine.broker.ask((self._run_id, task, attempt), needs, now):
-            self._engine._grant()
-            return False
-        self._held[(task, attempt)] = needs
-        self._note(task, attempt, needs, now, taken=True)
-        return True
-
-    def release(self, task: int, attempt: int) -> None:
-        needs = self._held.pop((task, attempt), ())
-        self._engine.broker.release((self._run_id, task, attempt))
-        self._note(task, attempt, needs, 0, taken=False)
-        self._engine.world.call_soon(self._engine._grant)
-
-    def take_changes(self) -> list[LedgerChange]:
-        changes, self._changes = self._changes, []
-        return changes
-
-    def _note(self, task: int, attempt: int, needs: tuple[tuple[str, int], ...], at: int, *, taken: bool) -> None:
-        epoch = self._engine._runs[self._run_id].lease.epoch
-        for name, units in needs:
-            self._changes.append(LedgerChange(name, self._run_id, task, attempt, units if taken else 0, epoch, at))
-
-
-class Run(Generic[T_co]):
-    """Handle of a run. Await it for its Result."""
-
-    driver: Driver
-    bodies: LiveBodies
-    gate: RunGate
-    machine: Machine
-
-    def __init__(self, engine: Engine, lease: Lease, state: State, registry: Registry, returns: Any) -> None:
-        self.id = lease.run_id
-        self.lease = lease
-        self.state = state
-        self.registry = registry
-        self.watchers: list[Watcher] = []
-        self.requests_seen: set[int] = set()
-        self._engine = engine
-        self._returns = returns
-        self._codes: dict[str, TaskCode] = {}
-        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._owns_engine = False
-
-    def __await__(self) -> Generator[Any, None, Result[T_co]]:
-        return self.wait().__await__()
-
-    async def wait(self) -> Result[T_co]:
-        """Until the run ends or pauses. Raises JournalError when the store failed or another process took over."""
-        try:
-            await asyncio.shield(self._done)
-            return Result(self.state, self._returns, self._engine.store)
-        finally:
-            if self._owns_engine and self._done.done():
-                await self._engine.close()
-
-    @property
-    def status(self) -> str:
-        return self.state.status
-
-    def watch(self, watcher: Watcher) -> None:
-        """Call `watcher(facts, state)` after every commit of this run, from now on."""
-        self.watchers.append(watcher)
-        if not self._done.done():
-            self.driver.watchers.append(watcher)
-
-    def cancel(self, author: str = "") -> None:
-        """Cancel the run for good."""
-        if not self._done.done():
-            self.driver.post(CancelAsked(self.driver.clock(), author))
-
-    def interrupt(self, why: str = "interrupted") -> None:
-        """Stop in order; the run can be resumed."""
-        if not self._done.done():
-            self.driver.post(Interrupted(self.driver.clock(), why))
-
-    def edit(self, edit: Edit, author: str = "") -> None:
-        """Change the graph while it runs; a refused edit is recorded with its reason."""
-        self.driver.post(EditAsked(self.driver.clock(), edit, author))
-
-    def decide(self, task: bytes, verdict: str, value: bytes | None = None, author: str = "") -> None:
-        """Answer what happened to a task whose outcome is unknown, or whether a diverged one may run."""
-        self.driver.post(Decided(self.driver.clock(), TaskId(task), verdict, value, author))
-
-    def code_of(self, key: str) -> TaskCode | None:
-        """The code behind a key, made at its first use."""
-        found = self._codes.get(key)
-        if found is None:
-            task = self.registry.get(key)
-            if task is None:
-                return None
-            made: TaskCode = PromptCode(task, _STRUCTURED) if isinstance(task, Prompt) else FunctionCode(task)
-            self._codes[key] = found = made
-        return found
-
-
-def observed(kind: str, body: bytes, at: int) -> Observation | None:
-    """A request of another process as an observation; None for kinds this version does not know."""
-    said = msgspec.json.decode(body)
-    if kind == "cancel":
-        return CancelAsked(at, str((said or {}).get("author", "")))
-    if kind == "interrupt":
-        return Interrupted(at, "asked by another process")
-    if kind == "decide":
-        return Decided(at, TaskId(bytes.fromhex(said["task"])), said["verdict"], None, said.get("author", ""))
-    return None
-
-
-def trace_call(call: Any) -> Traced:
-    """What a call outside of a workflow stands for. Raises UsageError when it is not one."""
-    if not isinstance(call, Ref) or call._unbound is None:
-        got = repr(call) if isinstance(call, (Ref, Task)) else type(call).__name__
-        raise UsageError(f"give the call itself, e.g. ms.run(incident('payments')); got {got}")
-    return trace(call._unbound)
-
-
-def open_journal(store: str, *, readonly: bool = False) -> Journal:
-    """The journal behind a store's name."""
-    if store == "memory":
-        from makespan.journal.memory import MemoryJournal
-
-        return MemoryJournal()
-    from makespan.journal.sqlite import SqliteJournal
-
-    path = store_path(store)
-    if not readonly:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return SqliteJournal(path, readonly=readonly)
-
-
-def store_path(store: str) -> Path:
-    """The database file of a store: `sqlite:///path`, a `.db` file, or a folder."""
-    path = Path(store.removeprefix("sqlite:///"))
-    return path if path.suffix in (".db", ".sqlite") else path / STORE_FILE
-
-
-# ---------------------------------------------------------------- without an engine of your own
-
-
-def run(call: Ref[T], /, *, store: str = DEFAULT_STORE, **options: Unpack[RunOptions]) -> Result[T]:
-    """Run a workflow to its end (or pause), outside of any event loop.
-
-    Raises:
-        UsageError: inside a running event loop; the message says what to write there.
-    """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(_run(call, store, options))
-    raise UsageError("ms.run inside a running event loop would block it: write `result = await ms.start(...)`")
-
-
-async def _run(call: Ref[T], store: str, options: RunOptions) -> Result[T]:
-    async with Engine(store) as engine:
-        handle = engine.start(call, **options)
-        try:
-            return await handle
-        except asyncio.CancelledError:
-            handle.interrupt("interrupted by the keyboard")
-            await asyncio.wait([handle._done])
-            raise
-
-
-def start(call: Ref[T], /, *, store: str = DEFAULT_STORE, **options: Unpack[RunOptions]) -> Run[T]:
-    """Start a run on the running event loop; await the handle for its Result."""
-    return _own(store, lambda engine: engine.start(call, **options))
-
-
-def resume(run_id: str, /, *, store: str = DEFAULT_STORE, **options: Unpack[ResumeOptions]) -> Run[Any]:
-    """Go on with a run on the running event loop; await the handle for its Result."""
-    return _own(store, lambda engine: engine.resume(run_id, **options))
-
-
-def _own(store: str, begin: Callable[[Engine], Run[T]]) -> Run[T]:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise UsageError("ms.start and ms.resume need a running event loop; outside of one write ms.run(...)") from None
-    engine = Engine(store)
-    engine._open()
-    handle = begin(engine)
-    handle._owns_engine = True
-    return handle
-
-
-def plan(call: Ref[Any], /) -> Graph:
-    """The graph a call stands for, checked; nothing runs."""
-    return trace_call(call).template.graph
+def report_blocked(blocked: Blocked) -> None:
+    """Say which task keeps everything else from running."""
+    logging.getLogger("makespan").warning(blocked.message)

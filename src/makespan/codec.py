@@ -8,6 +8,7 @@ hooks below; others by `Codecs(...)`. Nothing here pickles.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any, Generic, TypeVar
@@ -155,8 +156,7 @@ def _numpy_to_plain(value: Any) -> Any:
 
 
 def _numpy_from_plain(kind: Any, plain: Any) -> Any:
-    import numpy  # an optional dependency: the value itself shows that it is installed
-
+    numpy: Any = sys.modules["numpy"]  # an optional dependency: an annotation of its types shows it is there
     if not isinstance(plain, dict):
         return kind(plain)
     return numpy.frombuffer(plain["data"], dtype=plain["dtype"]).reshape(plain["shape"]).copy()

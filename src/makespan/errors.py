@@ -60,7 +60,7 @@ class TaskError(EngineError):
 
     def __init__(self, task: str, record: ErrorRecord, attempts: tuple[ErrorRecord, ...] = ()) -> None:
         tried = f" after {len(attempts)} attempts" if len(attempts) > 1 else ""
-        where = f" ({record.where})" if record.where else ""
+        where = f" ({record.where})" if record.where and not record.where.startswith(_ENGINE) else ""
         Exception.__init__(self, f"task {task} failed{tried}: {record.type}: {record.message}{where}")
         self.task, self.type, self.message = task, record.type, record.message
         self.record, self.attempts = record, attempts or (record,)

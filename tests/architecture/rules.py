@@ -13,7 +13,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli", "web", "testing"),
     ("recipes", "evals"),
+    ("entry",),
     ("app",),
+    ("handle",),
+    ("result", "services", "config", "gate", "stores"),
     (
         "runtime",
         "journal",
@@ -30,12 +33,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ports",),
     ("machine",),
     ("graph",),
+    ("codec",),
     ("values", "errors"),
 )
 """From the outermost to the innermost. Imports point down; packages on one line ignore each other."""
 
 DEPTH = {package: depth for depth, line in enumerate(LAYERS) for package in line}
-ABOVE_APP = {package for package in DEPTH if DEPTH[package] < DEPTH["app"]}
+ABOVE_APP = {package for package in DEPTH if DEPTH[package] < DEPTH["entry"]}
 
 PURE = frozenset({"values", "errors", "graph", "machine", "sim", "passes", "policies", "traces"})
 """No clock, no chance, no I/O, nothing to await. `ports` is held to the same, but its Protocols are async."""

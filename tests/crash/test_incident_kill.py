@@ -94,7 +94,8 @@ class MainJob:
         return len(self._witness.read_text().splitlines()) if self._witness.exists() else 0
 
     def _begin(self, command: list[str]) -> subprocess.Popen[str]:
-        environment = {**os.environ, "PYTHONPATH": str(WITNESS), "MAKESPAN_WITNESS": str(self._witness)}
+        path = os.pathsep.join(filter(None, [str(WITNESS), os.environ.get("PYTHONPATH")]))
+        environment = {**os.environ, "PYTHONPATH": path, "MAKESPAN_WITNESS": str(self._witness)}
         return subprocess.Popen(
             command,
             cwd=ROOT,

@@ -101,7 +101,9 @@ class Witness:
         return state
 
 
-async def live(world: SimulatedWorld, journal: SqliteJournal, witness: Witness, call: ms.Ref[Any], workflow: Any) -> Any:
+async def live(
+    world: SimulatedWorld, journal: SqliteJournal, witness: Witness, call: ms.Ref[Any], workflow: Any
+) -> Any:
     """One life: start the run, or go on with it, to its end or pause."""
     state = witness.look(journal)
     async with ms.Engine(world=world, journal=journal, interceptors=[witness]) as engine:

@@ -37,7 +37,7 @@ def in_a_scope(x: int) -> list[int]:
     with ms.scope("outer"):
         first = work(x)
         with ms.scope("inner"):
-            second = work(x + 1) if isinstance(x, int) else work(7)
+            second = work(7)
     return ms.gather(first, second, work(9))
 
 

@@ -81,8 +81,8 @@ def failing_at(*places: int) -> Script:
     """The n-th items' attempts fail."""
 
     def script(command: object) -> Act:
-        name = getattr(command, "declaration").key
-        task = getattr(command, "task")
+        name = command.declaration.key
+        task = command.task
         return Act(error=error(message=f"item {task}")) if name == "double" and task in places else Act()
 
     return script

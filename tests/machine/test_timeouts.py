@@ -10,8 +10,8 @@ from makespan.machine.facts import (
     AttemptInterrupted,
     AttemptUnknown,
     LateResult,
-    Limits,
     LimitReached,
+    Limits,
     RunPaused,
 )
 from makespan.machine.observations import Decided

@@ -1,7 +1,8 @@
 """Random async workflows: a program is a list of statements as data, which a live body interprets with the real API.
 
 `racing` programs also use what depends on the order in which results arrive: shared lists, `first`, timeouts, deadlines,
-`asyncio.wait`. The others must give the same output and graph whatever the durations are.
+`asyncio.wait`, chance and identical calls in branches without scopes. The others must give the same output and graph
+whatever the durations are.
 """
 
 from __future__ import annotations
@@ -233,11 +234,6 @@ async def _fallback(acc: int, shared: Shared, n: int) -> int:
     return acc + await ms.fallback(maybe, step)(n)
 
 
-async def _chance(acc: int, shared: Shared) -> int:
-    inside = ms.context()
-    return acc + inside.random.randrange(5) + inside.uuid().int % 3
-
-
 # ---------------------------------------------------------------- racing statements
 
 
@@ -324,6 +320,11 @@ async def _iterate(acc: int, shared: Shared, ns: list[int]) -> int:
     return acc
 
 
+async def _chance(acc: int, shared: Shared) -> int:
+    inside = ms.context()
+    return acc + inside.random.randrange(5) + inside.uuid().int % 3
+
+
 async def _now(acc: int, shared: Shared) -> int:
     return acc + round(ms.context().now().timestamp() * 1000) % 7
 
@@ -353,7 +354,6 @@ CALM: dict[str, Statement] = {
     "cancelled_at_once": _cancelled_at_once,
     "when": _when,
     "fallback": _fallback,
-    "chance": _chance,
 }
 RACING: dict[str, Statement] = {
     "note": _note,
@@ -366,6 +366,7 @@ RACING: dict[str, Statement] = {
     "as_completed": _as_completed,
     "iterate": _iterate,
     "now": _now,
+    "chance": _chance,
 }
 STATEMENTS = CALM | RACING
 
@@ -415,7 +416,7 @@ class Generator:
 
     def _branches(self, depth: int) -> list[Any]:
         [blocks] = self._codes(depth)
-        scopes = [self._name() for _ in blocks] if self.rng.random() < 0.5 else []
+        scopes = [self._name() for _ in blocks] if not self.racing or self.rng.random() < 0.5 else []
         return [self.rng.choice(["gather", "group", "tasks"]), blocks, scopes]
 
     def _loop(self, depth: int) -> list[Any]:
@@ -450,7 +451,7 @@ class Generator:
 
     def _name(self) -> str:
         self._names += 1
-        return f"s{self.rng.randrange(3)}" if self.rng.random() < 0.3 else f"part {self._names}"
+        return f"s{self.rng.randrange(3)}" if self.racing and self.rng.random() < 0.3 else f"part {self._names}"
 
 
 NESTED = {"branches", "loop", "scope", "left_open", "sub", "subs", "timeout", "deadline", "wait"}

@@ -20,13 +20,16 @@ from makespan.authoring.place import Place, Registry, current
 from makespan.authoring.ref import Ref
 from makespan.authoring.task import HOOKS
 from makespan.codec import NotEncodable
-from makespan.errors import ErrorRecord, GraphError, record_of
+from makespan.errors import ErrorRecord, GraphError, TaskError, record_of
 from makespan.graph.node import Declaration, Errors, Kind, Mode, Node, Scope
 from makespan.machine.observations import AddScope, AddTask, BodyEnded, CancelTask, CloseScope, Finished, Request
 from makespan.machine.resolve import OutcomeRecord, at_path
 from makespan.values import NONE_VALUE, ScopeId, TaskId, nanos
 
 import msgspec
+
+_CANCELLED = ("makespan.Cancelled", "makespan.errors.LimitError")
+"""A branch that failed because what it waited for was cancelled is nobody's fault."""
 
 TIMER = Declaration("sleep", Kind.TIMER)
 _encode = msgspec.msgpack.encode
@@ -105,9 +108,11 @@ class LiveBodies:
             return None
         inside.is_over = True
         for branch in inside.failed_branches:
-            if branch._log_traceback:  # type: ignore[attr-defined]  # asyncio's own mark: nobody has asked for it
-                error = branch.exception()
-                return None if error is None else record_of(error)
+            if not branch._log_traceback:  # type: ignore[attr-defined]  # asyncio's own mark: nobody has asked for it
+                continue
+            error = branch.exception()
+            if error is not None and not (isinstance(error, TaskError) and error.type in _CANCELLED):
+                return record_of(error)
         return None
 
     def drain(self) -> Sequence[Request]:

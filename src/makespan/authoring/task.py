@@ -20,9 +20,11 @@ import msgspec
 from makespan.authoring.place import InsideTask, Place, current
 from makespan.authoring.ref import Ref, unbound
 from makespan.authoring.signature import AuthoringHooks, Signature
+from makespan.codec import NotEncodable
 from makespan.errors import GraphError, suggestion
 from makespan.graph.node import Declaration, Effect, Kind, Options
-from makespan.values import NanoUsd, Nanos, nano_usd, nanos
+from makespan.ports import AttemptInfo, Produced, TaskCode
+from makespan.values import Nanos, NanoUsd, nano_usd, nanos
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -148,6 +150,11 @@ class Task(Generic[P, T_co]):
         return f"{self.key}\0{self._options.get('version', '')}\0".encode() + options
 
     @property
+    def code(self) -> TaskCode:
+        """The function behind the TaskCode port; worker processes ask for it too."""
+        return FunctionCode(self)
+
+    @property
     def is_async(self) -> bool:
         return inspect.iscoroutinefunction(self.fn)
 
@@ -230,6 +237,47 @@ def code_digest(fn: Callable[..., Any]) -> str:
         return ""
     said = (code.co_code, repr([c for c in code.co_consts if not hasattr(c, "co_code")]), code.co_names, fn.__doc__)
     return blake2b(repr(said).encode(), digest_size=8).hexdigest()
+
+
+class FunctionCode:
+    """A plain task's function behind the TaskCode port."""
+
+    def __init__(self, task: Task[..., Any]) -> None:
+        self._task = task
+        self._signature = task.signature
+        self._fn = task.fn
+        self.key = task.key
+        self.target = task.target
+        self.executor = _executor(task)
+
+    def invoke(self, args: bytes, info: AttemptInfo) -> Produced:
+        """Run the function here and now."""
+        values = self._signature.decode(args)
+        place = current.set(InsideTask(self.key, info))
+        try:
+            return Produced(self._encode(self._fn(**values)))
+        finally:
+            current.reset(place)
+
+    async def invoke_async(self, args: bytes, info: AttemptInfo) -> Produced:
+        """Run the coroutine function; the caller gives every attempt a context of its own."""
+        current.set(InsideTask(self.key, info))
+        return Produced(self._encode(await self._fn(**self._signature.decode(args))))
+
+    def _encode(self, value: Any) -> bytes:
+        try:
+            return self._signature.result.encode(value)
+        except NotEncodable as error:
+            raise NotEncodable(f"the result of {self.key}: {error}") from None
+
+
+def _executor(task: Task[..., Any]) -> Literal["inline", "asyncio", "thread", "process"]:
+    wanted = task.declaration.options.executor
+    if task.is_async:
+        return "asyncio"
+    if wanted in ("inline", "process"):
+        return "inline" if wanted == "inline" else "process"
+    return "thread"
 
 
 class _TaskDecorator:

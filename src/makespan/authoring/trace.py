@@ -19,7 +19,7 @@ from makespan.authoring.place import Place, Registry, current
 from makespan.authoring.ref import Ref, Unbound, refuse
 from makespan.authoring.signature import MISSING, Pieces
 from makespan.authoring.task import HOOKS, Task
-from makespan.errors import GraphError
+from makespan.errors import GraphError, UsageError
 from makespan.graph.digest import Identity
 from makespan.graph.graph import Graph
 from makespan.graph.node import Declaration, Kind, Mode, Node, Scope
@@ -99,6 +99,14 @@ def trace(call: Unbound) -> Traced:
     """
     with collector_resting():
         return _traced(call)
+
+
+def trace_call(call: Any) -> Traced:
+    """What a call outside of a workflow stands for. Raises UsageError when it is not one."""
+    if not isinstance(call, Ref) or call._unbound is None:
+        got = repr(call) if isinstance(call, (Ref, Task)) else type(call).__name__
+        raise UsageError(f"give the call itself, e.g. ms.run(incident('payments')); got {got}")
+    return trace(call._unbound)
 
 
 def _traced(call: Unbound) -> Traced:

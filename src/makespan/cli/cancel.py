@@ -26,9 +26,9 @@ AUTHOR = "the command line"
 @json_option
 def command(run_id: str, wait_s: float, store: str | None, as_json: bool) -> int:
     """Cancel RUN for good: what runs is told to stop, nothing starts any more."""
-    from makespan.app import open_journal
     from makespan.cli.stored import FINAL, configured_store, find_run, is_owned, must_open
     from makespan.errors import UsageError
+    from makespan.stores import open_journal
 
     name = configured_store(store)
     must_open(name).close()

@@ -74,19 +74,13 @@ def _problems(workflow: Task[..., Any], config: Config) -> Iterator[tuple[str, i
 
 def _needs_problems(tasks: list[Task[..., Any]], config: Config) -> Iterator[tuple[str, int]]:
     from makespan.cli.failures import USAGE
+    from makespan.cli.reachable import pool_problems
     from makespan.config import engine_from
-    from makespan.errors import GraphError
     from makespan.machine.broker import Broker
 
     options = engine_from(config)
-    broker = Broker(dict(options["pools"]), dict(options["rates"]))
-    for task in tasks:
-        try:
-            problem = broker.problem(task.declaration.options.needs)
-        except GraphError as error:
-            problem = str(error)
-        if problem:
-            yield f"task {task.key}: {problem.split('; give its size')[0]}; give its size in [pools] of makespan.toml", USAGE
+    for problem in pool_problems(Broker(options["pools"], options["rates"]), tasks):
+        yield problem, USAGE
 
 
 def _model_problems(tasks: list[Task[..., Any]], config: Config) -> Iterator[tuple[str, int]]:

@@ -77,7 +77,7 @@ def _store(store: str) -> Finding:
     """Opening it for writing is the check; a store that is not there yet is tried in a folder beside it."""
     import tempfile
 
-    from makespan.app import open_journal, store_path
+    from makespan.stores import open_journal, store_path
 
     path = store_path(store)
     if path.exists():
@@ -135,7 +135,7 @@ def _embedded() -> Finding:
 
 def _nearest(store: str) -> Path:
     """The folder of the store, or the nearest one above that exists."""
-    from makespan.app import store_path
+    from makespan.stores import store_path
 
     folder = store_path(store).absolute().parent
     while not folder.exists() and folder != folder.parent:

@@ -52,16 +52,15 @@ def say(message: str) -> None:
 def explained(error: Exception) -> int:
     """Say what went wrong and give the exit code."""
     from makespan.cli.text import clean
-    from makespan.errors import EngineBug, EngineError
+    from makespan.errors import EngineBug, EngineError, record_of
 
+    record, is_users_code = record_of(error), _is_users_code(error)
     if isinstance(error, EngineError) and not isinstance(error, EngineBug):
-        say(f"error: {clean(str(error))}")
+        where = f" ({record.where})" if is_users_code and record.where not in str(error) else ""
+        say(f"error: {clean(str(error))}{where}")
         _trace_if_asked()
         return code_of(error)
-    from makespan.errors import record_of
-
-    record = record_of(error)
-    if _is_users_code(error):
+    if is_users_code:
         say(f"error: {record.type}: {clean(record.message)} ({record.where})")
         _trace_if_asked()
         return USAGE

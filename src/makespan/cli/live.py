@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from makespan.app import Run
 from makespan.cli.text import duration, money, one_line, sign
 from makespan.cli.view import Group, View
+from makespan.handle import Run
 
 REFRESH_PER_S = 5
 COLOURS = {

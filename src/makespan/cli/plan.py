@@ -69,19 +69,36 @@ def _described(workflow: Task[..., Any], graph: Graph, estimate: Estimate) -> di
 
     from makespan.graph.edges import needs
     from makespan.graph.node import Kind
-    from makespan.graph.query import depth, width
 
-    tasks = [node for node in graph if node.declaration.kind in (Kind.CALL, Kind.WORKFLOW)]
+    tasks = {node.id: node for node in graph if node.declaration.kind in (Kind.CALL, Kind.WORKFLOW)}
+    levels = _levels(graph)
     return {
         "workflow": workflow.key,
         "grows": any(node.declaration.kind in (Kind.WORKFLOW, Kind.MAP) for node in graph),
         "tasks": len(tasks),
-        "nodes": len(graph),
         "edges": sum(len(set(needs(node))) for node in graph),
-        "depth": depth(graph),
-        "width": width(graph),
+        "depth": len(levels),
+        "width": max(levels, default=0),
         "estimate": msgspec.to_builtins(estimate),
     }
+
+
+def _levels(graph: Graph) -> list[int]:
+    """Tasks on each level; values and joins, which take no time, are on no level of their own."""
+    from makespan.graph.edges import needs
+    from makespan.graph.node import Kind
+    from makespan.graph.query import topological_order
+
+    level: dict[bytes, int] = {}
+    counts: dict[int, int] = {}
+    for task in topological_order(graph):
+        node = graph.nodes[task]
+        before = max((level[source] for source in needs(node) if source in level), default=0)
+        is_task = node.declaration.kind in (Kind.CALL, Kind.WORKFLOW)
+        level[task] = before + is_task
+        if is_task:
+            counts[level[task]] = counts.get(level[task], 0) + 1
+    return [counts[each] for each in sorted(counts)]
 
 
 def _lines(

@@ -10,9 +10,9 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from makespan.app import Run
 from makespan.cli.text import one_line
 from makespan.cli.view import View
+from makespan.handle import Run
 from makespan.machine import facts as f
 from makespan.machine.state import State, Status
 from makespan.traces.lines import Line, lines_of
@@ -128,7 +128,8 @@ class PlainProgress:
         state = run.state
         self._view = View(state, usual_s)
         name = state.started.workflow if state.started else ""
-        self._writer.put(f"run {run.id} of {name}: {len(state.tasks)} tasks so far")
+        total = sum(group.total for group in self._view.groups.values())
+        self._writer.put(f"run {run.id} of {one_line(name)}: {total} tasks so far")
         for task in state.tasks:
             if task.status == Status.RUNNING and task.kind in SHOWN_KINDS:
                 self._started.add((task.number, task.attempt))

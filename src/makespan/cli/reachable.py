@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from types import CodeType, ModuleType
 from typing import Any
 
+from makespan.app import Engine
 from makespan.authoring.task import Task
-from makespan.errors import ProviderError
+from makespan.errors import ProviderError, UsageError
+from makespan.machine.broker import Broker
 from makespan.services import EngineServices
 from makespan.values import Usage
 
@@ -51,12 +53,24 @@ def model_problem(services: EngineServices, name: str) -> ProviderError | None:
     return None
 
 
-def refuse_missing_models(services: EngineServices, workflow: Task[..., Any]) -> None:
-    """Raise the first problem with a model that the workflow can reach, before anything runs."""
-    for name, key in models_of(reachable_tasks(workflow)):
-        problem = model_problem(services, name)
-        if problem is not None:
-            raise ProviderError(f"prompt {key}: {problem}", kind=problem.kind, retryable=False) from problem
+def pool_problems(broker: Broker, tasks: list[Task[..., Any]]) -> Iterator[str]:
+    """What tasks need and no pool or rate here can ever give."""
+    for task in tasks:
+        problem = broker.problem(task.declaration.options.needs)
+        if problem:
+            said = problem.partition("; give its size")[0]
+            yield f"task {task.key}: {said}; give its size in [pools] of makespan.toml"
+
+
+def refuse_what_is_missing(engine: Engine, workflow: Task[..., Any]) -> None:
+    """Raise the first problem with a model or pool that the workflow can reach, before anything runs."""
+    tasks = reachable_tasks(workflow)
+    for problem in pool_problems(engine.broker, tasks):
+        raise UsageError(problem)
+    for name, key in models_of(tasks):
+        missing = model_problem(engine.services, name)
+        if missing is not None:
+            raise ProviderError(f"prompt {key}: {missing}", kind=missing.kind, retryable=False) from missing
 
 
 def _mentioned(fn: Callable[..., Any]) -> Iterator[Task[..., Any]]:

@@ -51,13 +51,14 @@ def command(
 
     TASK is the beginning of a task's id, or its key where only one task of that key waits for a decision.
     """
-    from makespan.app import Engine, Run
+    from makespan.app import Engine
     from makespan.cli.decisions import read_decisions
-    from makespan.cli.reachable import refuse_missing_models
+    from makespan.cli.reachable import refuse_what_is_missing
     from makespan.cli.session import drive
     from makespan.cli.stored import FINAL, find_run, fold, must_open
     from makespan.cli.targets import find_workflow
     from makespan.config import load_config
+    from makespan.handle import Run
 
     config = load_config(store=store)
     journal = must_open(config.store)
@@ -76,7 +77,7 @@ def command(
 
     def begin(engine: Engine) -> Run[Any]:
         if workflow is not None:
-            refuse_missing_models(engine.services, workflow)
+            refuse_what_is_missing(engine, workflow)
         return engine.resume(row.run_id, workflow, **chosen)
 
     return drive(config, begin, quiet=quiet, as_json=as_json)

@@ -28,12 +28,13 @@ def command(
     TARGET is file.py:workflow or package.module:workflow; the name may be left out where there is only one.
     The output goes to stdout, progress to stderr.
     """
-    from makespan.app import Engine, Run
+    from makespan.app import Engine
     from makespan.cli.inputs import read_inputs
-    from makespan.cli.reachable import refuse_missing_models
+    from makespan.cli.reachable import refuse_what_is_missing
     from makespan.cli.session import drive
     from makespan.cli.targets import find_workflow
     from makespan.config import load_config
+    from makespan.handle import Run
 
     config = load_config(store=store)
     workflow, found_at = find_workflow(target)
@@ -41,7 +42,7 @@ def command(
     chosen: Any = {name: value for name, value in options.items() if value is not None}
 
     def begin(engine: Engine) -> Run[Any]:
-        refuse_missing_models(engine.services, workflow)
+        refuse_what_is_missing(engine, workflow)
         return engine.start(call, target=found_at, **chosen)
 
     return drive(config, begin, quiet=quiet, as_json=as_json)

@@ -9,13 +9,14 @@ from typing import Any
 import click
 import msgspec
 
-from makespan.app import Engine, Run
+from makespan.app import Engine
 from makespan.cli.failures import BY_STATUS, USAGE, say
 from makespan.cli.progress import Progress, choose_progress
 from makespan.cli.stopping import interruptible
 from makespan.cli.text import clean, one_line
 from makespan.config import Config, engine_from
 from makespan.errors import TaskError
+from makespan.handle import Run
 from makespan.ports import Journal
 from makespan.result import Result
 from makespan.runtime.watchdog import Blocked, Watchdog
@@ -58,7 +59,8 @@ async def _drive(config: Config, begin: Callable[[Engine], Run[Any]], progress: 
         watchdog = Watchdog(lambda blocked: _blocked(progress, blocked), lambda: _label(run))
         with interruptible(run, engine.store):
             workflow = run.state.started.workflow if run.state.started else ""
-            progress.attach(run, from_totals(earlier_totals(engine.journal, workflow)).makespan_s)
+            if run.status == "running":
+                progress.attach(run, from_totals(earlier_totals(engine.journal, workflow)).makespan_s)
             watchdog.start()
             try:
                 result = await run
@@ -128,10 +130,18 @@ def _bad_news(report: Report) -> list[str]:
     why = {"interrupted": report.detail, "paused": report.detail or report.reason}.get(report.status, report.error)
     lines = [f"run {report.run_id} {report.status}{f': {clean(why)}' if why else ''}"]
     if report.status == "failed":
-        lines += [f"  {one_line(gap, 300)}" for gap in report.gaps[:MOST_GAPS] if len(report.gaps) > 1]
+        lines += _other_gaps(report)
     if report.resume_command:
         lines.append(f"go on with: {report.resume_command}{_needed(report)}")
     return lines
+
+
+def _other_gaps(report: Report) -> list[str]:
+    """Tasks without a result that the error does not speak of."""
+    others = [gap for gap in report.gaps if gap.partition(": ")[2] not in report.error]
+    others = [gap for gap in others if not gap.endswith(": the task was cancelled")]
+    more = [f"  … {len(others) - MOST_GAPS} more; makespan show {report.run_id}"] if len(others) > MOST_GAPS else []
+    return [f"  {one_line(gap, 300)}" for gap in others[:MOST_GAPS]] + more
 
 
 def _needed(report: Report) -> str:

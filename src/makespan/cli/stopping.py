@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from makespan.app import Run
 from makespan.cli.failures import INTERRUPTED
+from makespan.handle import Run
 from makespan.result import resume_command
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -29,6 +29,8 @@ class Refusal(StrEnum):
     DANGLING = "dangling"
     TYPE_MISMATCH = "type_mismatch"
     LIMIT = "limit"
+    INVALID = "invalid"
+    """A task that makes no sense by itself: a guard that cannot be read, a map without a list."""
 
 
 class EditRefused(GraphError):

@@ -36,10 +36,11 @@ def attempt_succeeded(machine: Machine, seen: AttemptSucceeded) -> None:
         return
     free(machine, task)
     value = seen.value
-    if len(value) > BLOB_BYTES:
-        if len(value) > machine.state.limits.output_bytes:
-            raised(machine, task, too_large(machine, seen.value), seen.cost, seen.usage)
-            return
+    size = len(seen.value)
+    if size > machine.state.limits.output_bytes:
+        raised(machine, task, too_large(machine, seen.value), seen.cost, seen.usage)
+        return
+    if size > BLOB_BYTES:
         value = machine.keep(seen.value)
     if seen.cost or task.declaration.options.effect == Effect.IRREVERSIBLE:
         machine.out.sync = True

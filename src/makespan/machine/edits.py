@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from makespan.graph.check import misshapen
 from makespan.graph.edit import Edit, apply
 from makespan.graph.graph import EditRefused as Refused
-from makespan.graph.graph import Graph
-from makespan.graph.node import Node, Scope, Source
+from makespan.graph.graph import Graph, Refusal, name_of
+from makespan.graph.node import Node, Scope, Source, copied
 from makespan.machine.facts import EditApplied, EditRefused, ScopeAdded, TaskRemoved, TaskRewired
 from makespan.machine.observations import EditAsked
 from makespan.machine.requests import add_node
-from makespan.machine.state import State, Status
+from makespan.machine.state import State, Status, TaskState
 from makespan.values import ROOT_SCOPE, Nanos, NanoUsd, ScopeId, TaskId
 
 if TYPE_CHECKING:
@@ -70,39 +71,95 @@ def decide(machine: Machine, asked: EditAsked) -> None:
         )
         return
     before = realised(state)
-    started = frozenset(TaskId(t.spec.id) for t in state.tasks if t.status > Status.READY or t.attempt)
+    started = frozenset(TaskId(t.spec.id) for t in state.tasks if _has_started(state, t))
     try:
         after = apply(before, asked.edit, started, max_tasks=state.limits.tasks)
+        _refuse_nonsense(machine, before, after)
     except Refused as refusal:
         machine.emit(EditRefused(machine.now, asked.author, kind, str(refusal.reason), str(refusal)))
         return
     _emit_difference(machine, before, after, asked.author, kind)
 
 
-def _emit_difference(machine: Machine, before: Graph, after: Graph, author: str, kind: str) -> None:
-    added = [node for node in after if node.id not in before]
-    machine.emit(EditApplied(machine.now, author, kind, len(added)))
-    for scope in after.scopes.values():
-        if scope.id not in before.scopes:
-            parent = machine.state.scope_index[scope.parent]
-            machine.emit(
-                ScopeAdded(
-                    scope.id, parent, scope.name, machine.now, scope.budget, scope.deadline_ns, scope.limit
-                )
-            )
-    for node in _in_run_order(machine.state, added):
-        add_node(
-            machine, node, machine.state.scope_index.get(node.scope, machine.state.scope_index[ROOT_SCOPE])
-        )
-    index = machine.state.index
+def _has_started(state: State, task: TaskState) -> bool:
+    return task.status > Status.READY or bool(task.attempt) or task.number in state.maps
+
+
+def _refuse_nonsense(machine: Machine, before: Graph, after: Graph) -> None:
+    """Refuse what only this run knows to be wrong: shapes nobody checked yet, and tasks that somebody waits for."""
+    state = machine.state
     for node in after:
         old = before.get(node.id)
-        if old is not None and (old.sources != node.sources or old.args != node.args):
-            edges = tuple((index[s.task], s.path, s.mode) for s in node.sources)
-            machine.emit(TaskRewired(index[node.id], node.args, edges))
+        if old == node:
+            continue
+        for problem in misshapen(node, 0):
+            raise Refused(Refusal.INVALID, problem.message)
+        if old is not None and not _only_rewired(old, node) and _is_asked_for(machine, node.id):
+            raise Refused(Refusal.DANGLING, f"a running workflow asked for {name_of(old)}: only its inputs may change")
+    for node in before:
+        if node.id in after:
+            continue
+        if state.started is not None and node.id == state.started.root:
+            raise Refused(Refusal.DANGLING, f"the run's result is that of task {name_of(node)}")
+        if _is_asked_for(machine, node.id):
+            raise Refused(Refusal.DANGLING, f"a running workflow asked for task {name_of(node)}")
+
+
+def _is_asked_for(machine: Machine, task: TaskId) -> bool:
+    number = machine.state.index[task]
+    return number in machine.replay.claimed or machine.replay.waits_for_claim(number)
+
+
+def _only_rewired(old: Node, new: Node) -> bool:
+    return copied(old, sources=new.sources, args=new.args) == new
+
+
+def _emit_difference(machine: Machine, before: Graph, after: Graph, author: str, kind: str) -> None:
+    """The facts that lead from one graph to the other. A task changed in more than its inputs gets a new number."""
+    state, index = machine.state, machine.state.index
+    added = [node for node in after if node.id not in before]
+    changed = [(old, node) for node in after if (old := before.get(node.id)) is not None and old != node]
+    exchanged = {node.id: node for old, node in changed if not _only_rewired(old, node)}
+    machine.emit(EditApplied(machine.now, author, kind, len(added) + len(exchanged)))
+    _emit_scopes(machine, [scope for scope in after.scopes.values() if scope.id not in before.scopes])
+    for task in exchanged:
+        _remove(machine, index[task])
+    for node in _in_run_order(state, [*added, *exchanged.values()]):
+        add_node(machine, node, state.scope_index.get(node.scope, state.scope_index[ROOT_SCOPE]))
+    rewired = {node.id: node for _, node in changed if node.id not in exchanged}
+    for task in exchanged:
+        rewired |= {each: after.known(each) for each in before.dependents(task) if each in after and each not in exchanged}
+    for node in rewired.values():
+        _forget(machine, index[node.id])
+        edges = tuple((index[s.task], s.path, s.mode) for s in node.sources)
+        machine.emit(TaskRewired(index[node.id], node.args, edges))
     for node in before:
         if node.id not in after:
-            machine.emit(TaskRemoved(index[node.id], machine.now))
+            _remove(machine, index[node.id])
+
+
+def _emit_scopes(machine: Machine, scopes: list[Scope]) -> None:
+    """New scopes, parents first, with their deadlines on the heap."""
+    state, waiting = machine.state, list(scopes)
+    while waiting:
+        scope = next(scope for scope in waiting if scope.parent in state.scope_index)
+        waiting.remove(scope)
+        parent = state.scope_index[scope.parent]
+        machine.emit(ScopeAdded(scope.id, parent, scope.name, machine.now, scope.budget, scope.deadline_ns, scope.limit))
+        machine.watch_deadline(len(state.scopes) - 1)
+
+
+def _remove(machine: Machine, number: int) -> None:
+    _forget(machine, number)
+    machine.emit(TaskRemoved(number, machine.now))
+
+
+def _forget(machine: Machine, number: int) -> None:
+    """Drop what is known of a task under its old inputs: judged candidates, a place in line."""
+    machine.joined.pop(number, None)
+    if number in machine.queued and machine.gate is not None:
+        machine.queued.discard(number)
+        machine.gate.release(number, machine.state.tasks[number].attempt + 1)
 
 
 def _in_run_order(state: State, nodes: list[Node]) -> list[Node]:

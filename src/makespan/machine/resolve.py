@@ -91,11 +91,14 @@ def failure_of(state: State, task: TaskState) -> ErrorRecord | None:
 
 
 def _limited_scope(state: State, task: TaskState) -> int | None:
-    """The scope around a task that met a limit, which is why the task was cancelled."""
+    """The scope around a task that met a limit before the task ended, which is why the task was cancelled."""
     scope = state.scopes[task.spec.scope]
-    while not scope.met_limit and scope.number:
+    while True:
+        if any(e.is_limit and e.after < task.finish for e in map(state.scope_log.__getitem__, scope.events)):
+            return scope.number
+        if not scope.number:
+            return None
         scope = state.scopes[scope.parent]
-    return scope.number if scope.met_limit else None
 
 
 def limit_record(state: State, number: int) -> ErrorRecord:

@@ -11,6 +11,7 @@ import msgspec
 from makespan.errors import ErrorRecord, GraphError, record_of
 from makespan.machine.observations import AttemptRaised, AttemptStopped, AttemptSucceeded, Observation, StartAttempt
 from makespan.ports import AttemptInfo, Cancellable, Produced, Services, TaskCode, World
+from makespan.runtime.workers import WorkerFailed, WorkerLost
 
 GRACE_NS = 5_000_000_000
 """How long an attempt that was told to stop may take before its slot is given away."""
@@ -184,10 +185,10 @@ class Attempts:
     def _failed(self, attempt: tuple[int, int], error: BaseException) -> None:
         self._running.pop(attempt, None)
         self._stopped.pop(attempt, None)
-        if getattr(error, "is_lost", False):
+        if isinstance(error, WorkerLost):
             self._post(AttemptStopped(self._now(), attempt[0], attempt[1], str(error)))
             return
-        record = getattr(error, "record", None) or record_of(error)
+        record = error.record if isinstance(error, WorkerFailed) else record_of(error)
         cost, usage = getattr(error, "cost", 0), getattr(error, "usage", None)
         self._post(AttemptRaised(self._now(), attempt[0], attempt[1], record, cost, usage))
 

@@ -1,5 +1,6 @@
 """Spans as a chart of text, in a given width.
 
+    study     ──────────────────          1.80 s *      a workflow around its tasks
     plan      ▇▇▇▇                        0.40 s *
     search        ░░░░░░░                 0.71 s
     search        ▇▇▇▇▇▇▇▇▇▇▇▇▇▇          1.40 s *      * and ▇: on the critical path
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 
 from makespan.traces.spans import Span
 
-CRITICAL, OTHER, BAD = "▇", "░", "✗"
+CRITICAL, OTHER, AROUND, BAD = "▇", "░", "─", "✗"
 MOST_ROWS = 60
 NAME_WIDTH = 28
 MIN_CHART = 10
@@ -46,7 +47,7 @@ def _row(span: Span, name_width: int, chart: int, scale: float, start_s: float, 
     length_s = _end(span, now_s) - span.start_s
     left = min(chart - 1, int((span.start_s - start_s) * scale))
     size = max(1, min(chart - left, round(length_s * scale)))
-    sign = CRITICAL if span.critical else OTHER
+    sign = AROUND if span.kind == "workflow" else CRITICAL if span.critical else OTHER
     bar = " " * left + sign * size
     if span.status not in ("succeeded", "running"):
         bar = bar[:-1] + BAD

@@ -1,0 +1,28 @@
+"""Stores by name: `memory`, a folder, a file, or `sqlite:///path`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from makespan.journal.memory import MemoryJournal
+from makespan.journal.sqlite import SqliteJournal
+from makespan.ports import Journal
+
+DEFAULT_STORE = ".makespan"
+STORE_FILE = "makespan.db"
+
+
+def open_journal(store: str, *, readonly: bool = False) -> Journal:
+    """The journal behind a store's name."""
+    if store == "memory":
+        return MemoryJournal()
+    path = store_path(store)
+    if not readonly:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return SqliteJournal(path, readonly=readonly)
+
+
+def store_path(store: str) -> Path:
+    """The database file of a store: `sqlite:///path`, a `.db` file, or a folder."""
+    path = Path(store.removeprefix("sqlite:///"))
+    return path if path.suffix in (".db", ".sqlite") else path / STORE_FILE
