@@ -71,7 +71,7 @@ class Result(Generic[T_co]):
             return None
         if state.status == "failed":
             record = state.error or ErrorRecord("makespan.errors.EngineBug", "failed without a reason")
-            return raisable(_culprit(state), record, (), ())
+            return raisable(*_culprit(state, record), ())
         if state.status == "cancelled":
             return EngineError(f"run {state.run_id} was cancelled")
         if state.reason in ("decision", "divergence"):
@@ -126,9 +126,10 @@ def resume_command(run_id: str, store: str) -> str:
     return f"makespan resume {run_id}{where}"
 
 
-def _culprit(state: State) -> str:
+def _culprit(state: State, record: ErrorRecord) -> tuple[str, ErrorRecord, tuple[ErrorRecord, ...]]:
+    """Name, error and all attempts of the task whose failure is the run's."""
     for number in state.failed:
         task = state.tasks[number]
-        if task.errors and state.error is not None and task.errors[-1] == state.error:
-            return task.spec.label or task.declaration.key
-    return state.started.workflow if state.started else "run"
+        if task.errors and task.errors[-1] == record:
+            return task.spec.label or task.declaration.key, record, task.errors
+    return state.started.workflow if state.started else "run", record, ()

@@ -226,8 +226,9 @@ class Life:
         return [fact for fact in self.facts if type(fact) is kind]
 
     def tasks(self, key: str) -> list[TaskState]:
-        """The tasks whose key ends so, oldest first."""
-        return [t for t in self.state.tasks if t.declaration.key.rpartition(".")[2] == key]
+        """The tasks whose key ends so, oldest first; removed ones do not count."""
+        there = [t for t in self.state.tasks if t.status != Status.REMOVED]
+        return [t for t in there if t.declaration.key.rpartition(".")[2] == key]
 
     def task(self, key: str) -> TaskState:
         (found,) = self.tasks(key)
@@ -243,7 +244,8 @@ class Life:
     def output(self) -> Any:
         """The run's value, plain."""
         root = self.state.root
-        assert root is not None and root.value is not None, f"{self.status}: {self.state.error}"
+        assert root is not None
+        assert root.value is not None, f"{self.status}: {self.state.error}"
         return untyped(self.state.bytes_of(root.value))
 
     @property

@@ -30,7 +30,7 @@ def interruptible(run: Run[Any], store: str) -> Iterator[None]:
         seen.append(number)
         if len(seen) == 1:
             _tell("stopping in order; again to stop now\n")
-            loop.call_soon_threadsafe(run.interrupt, f"interrupted by {signal.Signals(number).name}")
+            loop.call_soon_threadsafe(run.interrupt, f"stopped by {signal.Signals(number).name}")
         else:
             _tell(f"stopped now; go on with: {resume_command(run.id, store)}\n")
             os._exit(INTERRUPTED)

@@ -104,6 +104,8 @@ class Broker:
 
     def grants(self, at: int) -> list[Holder]:
         """Those in line who can have their units now; they hold them from here on."""
+        for name in self.rates:
+            self._spent(name, at)
         granted, blocked, rest = [], set[str](), deque[tuple[Holder, Needs]]()
         for holder, needs in self._line:
             if not blocked.intersection(name for name, _ in needs) and self._fits(needs, at):
@@ -116,14 +118,22 @@ class Broker:
         return granted
 
     def next_grant_at(self) -> int | None:
-        """When a rate's window frees units for someone in line; None when only a release can help."""
-        due = [
-            self._granted_at[name][0][0] + self.rates[name].window_ns
-            for _, needs in self._line
-            for name, _ in needs
-            if self._granted_at.get(name)
-        ]
-        return min(due, default=None)
+        """When, after the last look, a rate's window frees the units that someone in line lacks; None when only a
+        release can help."""
+        due = [self._room_at(name, units) for _, needs in self._line for name, units in needs if name in self.rates]
+        return min((at for at in due if at is not None), default=None)
+
+    def _room_at(self, name: str, units: int) -> int | None:
+        """When a rate has room for so many units; None when it has it now."""
+        rate = self.rates[name]
+        lacking = sum(spent for _, spent in self._granted_at[name]) + units - rate.count
+        for at, spent in self._granted_at[name]:
+            if lacking <= 0:
+                return None
+            lacking -= spent
+            if lacking <= 0:
+                return at + rate.window_ns
+        return None
 
     @property
     def waiting(self) -> int:

@@ -255,7 +255,7 @@ class Machine:
             self.queued.discard(seen.task)
             task = self.state.tasks[seen.task]
             if task.status == _READY and self.stopping is None:
-                self.ready.push_front(seen.task)
+                self.ready.push_first(seen.task)
             elif self.gate is not None:
                 self.gate.release(seen.task, task.attempt + 1)
 

@@ -10,15 +10,16 @@ class ReadyQueue:
     """Numbers of ready tasks. O(1) for priority 0, O(log n) for the rest; higher priorities come first."""
 
     def __init__(self) -> None:
+        self._first: deque[int] = deque()
         self._plain: deque[int] = deque()
         self._ranked: list[tuple[int, int, int]] = []
         self._sequence = 0
 
     def __bool__(self) -> bool:
-        return bool(self._plain or self._ranked)
+        return bool(self._plain or self._ranked or self._first)
 
     def __len__(self) -> int:
-        return len(self._plain) + len(self._ranked)
+        return len(self._first) + len(self._plain) + len(self._ranked)
 
     def push(self, number: int, priority: int = 0) -> None:
         if priority:
@@ -27,11 +28,14 @@ class ReadyQueue:
         else:
             self._plain.append(number)
 
-    def push_front(self, number: int) -> None:
-        self._plain.appendleft(number)
+    def push_first(self, number: int) -> None:
+        """Before all that came otherwise: it has waited elsewhere."""
+        self._first.append(number)
 
     def pop(self) -> int:
         """The next number. Raises IndexError when empty."""
+        if self._first:
+            return self._first.popleft()
         if self._ranked and (self._ranked[0][0] < 0 or not self._plain):
             return heappop(self._ranked)[2]
         return self._plain.popleft()

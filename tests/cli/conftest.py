@@ -1,0 +1,25 @@
+"""A folder of its own for every test, and the command line called in this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.calling import WORKFLOWS
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder: empty but for `flows.py`; modules imported from it are forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("MAKESPAN_STORE", "MAKESPAN_DEBUG", "MAKESPAN_ALLOW_UNKNOWN_PRICES", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "flows.py").write_text(WORKFLOWS)
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
