@@ -15,13 +15,14 @@ from typing import Any
 
 import msgspec
 
+from makespan.authoring.bodies import LiveBodies
 from makespan.authoring.place import Registry
 from makespan.authoring.ref import Ref
 from makespan.authoring.trace import trace
 from makespan.codec import NotEncodable
 from makespan.errors import ErrorRecord, record_of
 from makespan.graph.check import check
-from makespan.graph.node import Declaration, Node, Scope
+from makespan.graph.node import Declaration, Kind, Node, Scope
 from makespan.machine.broker import Broker
 from makespan.machine.facts import (
     Fact,
@@ -127,6 +128,7 @@ class Life:
         nodes: Sequence[Node] = (),
         scopes: Sequence[Scope] = (),
         limits: Limits = Limits(),  # noqa: B008
+        registry: Registry | None = None,
         budget_usd: float | None = None,
         deadline_ns: int | None = None,
         seed: int = 1,
@@ -135,13 +137,14 @@ class Life:
         look: Callable[[State, Fact], None] | None = None,
     ) -> None:
         self.script, self.pricing, self.broker, self.look = script, pricing, broker, look
-        self.registry = Registry()
+        self.registry = registry or Registry()
         root, inputs = (nodes[-1].id if nodes else TaskId(b"")), b"\x80"
         if call is not None:
             traced = trace(call._unbound)
             template = traced.template
             nodes, scopes, root, inputs = template.nodes, template.scopes, template.root, traced.inputs
             self.registry = template.registry
+        self.seed, self.is_live = seed, any(each.declaration.kind == Kind.WORKFLOW for each in nodes)
         check(nodes, scopes)
         budget = None if budget_usd is None else nano_usd(budget_usd)
         header = RunStarted(RUN, "test", root, inputs, 0, seed, limits, budget, deadline_ns)
@@ -264,7 +267,8 @@ class Life:
 
     def _new_machine(self, state: State) -> None:
         gate = None if self.broker is None else Slots(self.broker)
-        self.machine = Machine(state, pricing=self.pricing, gate=gate)
+        bodies = LiveBodies(self.registry, RUN, self.seed, 0) if self.is_live else None
+        self.machine = Machine(state, bodies=bodies, pricing=self.pricing, gate=gate)
         self.events: list[tuple[int, int, Observation]] = []
         self._acts: dict[tuple[int, int], Act] = {}
         self._sequence = 0

@@ -76,7 +76,6 @@ def list_schedule(needs: list[list[int]], durations: list[int], slots: int) -> i
     return now
 
 
-@pytest.mark.slow
 def test_200_random_dags_take_exactly_their_longest_path_when_slots_are_plenty() -> None:
     for seed in range(200):
         chance = random.Random(seed)
@@ -88,7 +87,6 @@ def test_200_random_dags_take_exactly_their_longest_path_when_slots_are_plenty()
         assert life.state.at == longest_path(needs, durations), f"seed {seed}"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("slots", [1, 2, 5])
 def test_200_random_dags_take_exactly_the_time_of_a_list_schedule_when_slots_are_few(slots: int) -> None:
     for seed in range(200):

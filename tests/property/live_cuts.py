@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from random import Random
 from typing import Any
 
@@ -14,11 +13,9 @@ from makespan.machine.facts import (
     AttemptInterrupted,
     AttemptStarted,
     Fact,
-    LateResult,
     MapExpanded,
     ScopeAdded,
     TaskCancelled,
-    TaskFailed,
     TaskSucceeded,
 )
 from makespan.machine.state import State
@@ -93,14 +90,8 @@ def attempts_without_one_end(state: State, turns: Turns) -> list[tuple[int, int]
         elif isinstance(fact, (TaskSucceeded, AttemptFailed, AttemptInterrupted, TaskCancelled)):
             if fact.task in running:
                 running[fact.task] += 1
-        elif isinstance(fact, TaskFailed | LateResult):
-            continue
         for task in [task for task, ends in running.items() if ends]:
             wrong += [(task, running[task])] * (running[task] != 1)
             del running[task]
     return wrong + list(running.items())
 
-
-def reached(turns: Turns) -> list[int]:
-    """Facts in the journal after each turn."""
-    return list(accumulate(len(facts) for facts in turns))

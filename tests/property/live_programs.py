@@ -379,6 +379,7 @@ class Generator:
 
     def __init__(self, seed: int, *, racing: bool) -> None:
         self.rng, self.racing = Random(seed), racing
+        self.shares_names = racing
         self._names = 0
 
     def program(self) -> Code:
@@ -451,7 +452,7 @@ class Generator:
 
     def _name(self) -> str:
         self._names += 1
-        return f"s{self.rng.randrange(3)}" if self.racing and self.rng.random() < 0.3 else f"part {self._names}"
+        return f"s{self.rng.randrange(3)}" if self.shares_names and self.rng.random() < 0.3 else f"part {self._names}"
 
 
 NESTED = {"branches", "loop", "scope", "left_open", "sub", "subs", "timeout", "deadline", "wait"}

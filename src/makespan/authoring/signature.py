@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -65,14 +65,12 @@ class Signature:
         self.returns = hints.get("return", Any) if result is MISSING else result
         self.result = hooks.codec(type(None) if self.returns is None else self.returns)
         self._hooks = hooks
-        self._fields = msgspec.defstruct(
-            "Arguments",
-            [(f"p{i}", p.annotation | msgspec.UnsetType if _can_unite(p.annotation) else Any, msgspec.UNSET) for i, p in enumerate(self.parameters)],
-            rename={f"p{i}": p.name for i, p in enumerate(self.parameters)},
-            gc=False,
+        fields = {p.name: p.annotation for p in self.parameters}
+        # A TypedDict decodes straight into keyword arguments; what was left out stays out, so the default applies.
+        self._decoder: msgspec.msgpack.Decoder[dict[str, Any]] = msgspec.msgpack.Decoder(
+            TypedDict("Arguments", fields, total=False),  # type: ignore[operator]  # made at run time
+            dec_hook=hooks.decode,
         )
-        self._decoder = msgspec.msgpack.Decoder(self._fields, dec_hook=hooks.decode)
-        self._slots = [f"p{i}" for i in range(len(self.parameters))]
 
     def _parameter(self, p: inspect.Parameter, hints: dict[str, Any], hooks: Hooks) -> Parameter:
         if p.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
@@ -156,15 +154,9 @@ class Signature:
     def decode(self, args: bytes) -> dict[str, Any]:
         """Keyword arguments for the function. Raises NotEncodable when a value does not fit its parameter."""
         try:
-            decoded = self._decoder.decode(args)
+            return self._decoder.decode(args)
         except (msgspec.ValidationError, ValueError, TypeError) as error:
             raise NotEncodable(f"an argument of {self.key} does not fit: {error}") from None
-        values = {}
-        for parameter, slot in zip(self.parameters, self._slots, strict=True):
-            value = getattr(decoded, slot)
-            if value is not msgspec.UNSET:
-                values[parameter.name] = value
-        return values
 
 
 class Pieces:
@@ -278,10 +270,6 @@ def item_type(annotation: Any, place: int) -> Any:
     if typing.get_origin(annotation) in (typing.Union,) or not arguments:
         return Any
     return arguments[place] if place < len(arguments) else arguments[-1] if place == 0 else Any
-
-
-def _can_unite(annotation: Any) -> bool:
-    return annotation is not Any
 
 
 def _hints(fn: Callable[..., Any]) -> dict[str, Any]:

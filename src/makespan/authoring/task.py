@@ -243,32 +243,36 @@ class FunctionCode:
     """A plain task's function behind the TaskCode port."""
 
     def __init__(self, task: Task[..., Any]) -> None:
-        self._task = task
-        self._signature = task.signature
         self._fn = task.fn
+        self._decode = task.signature.decode
+        self._encode = task.signature.result.encode
         self.key = task.key
         self.target = task.target
         self.executor = _executor(task)
 
     def invoke(self, args: bytes, info: AttemptInfo) -> Produced:
         """Run the function here and now."""
-        values = self._signature.decode(args)
         place = current.set(InsideTask(self.key, info))
         try:
-            return Produced(self._encode(self._fn(**values)))
+            value = self._fn(**self._decode(args))
+            try:
+                return Produced(self._encode(value))
+            except NotEncodable as error:
+                raise self._odd_result(error) from None
         finally:
             current.reset(place)
 
     async def invoke_async(self, args: bytes, info: AttemptInfo) -> Produced:
         """Run the coroutine function; the caller gives every attempt a context of its own."""
         current.set(InsideTask(self.key, info))
-        return Produced(self._encode(await self._fn(**self._signature.decode(args))))
-
-    def _encode(self, value: Any) -> bytes:
+        value = await self._fn(**self._decode(args))
         try:
-            return self._signature.result.encode(value)
+            return Produced(self._encode(value))
         except NotEncodable as error:
-            raise NotEncodable(f"the result of {self.key}: {error}") from None
+            raise self._odd_result(error) from None
+
+    def _odd_result(self, error: NotEncodable) -> NotEncodable:
+        return NotEncodable(f"the result of {self.key}: {error}")
 
 
 def _executor(task: Task[..., Any]) -> Literal["inline", "asyncio", "thread", "process"]:

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from makespan.app import Engine
+from makespan.cli.decisions import waiting_for_decision
 from makespan.cli.failures import BY_STATUS, USAGE, say
 from makespan.cli.progress import Progress, choose_progress
 from makespan.cli.stopping import interruptible
@@ -22,6 +23,7 @@ from makespan.result import Result
 from makespan.runtime.watchdog import Blocked, Watchdog
 from makespan.traces.estimate import from_totals
 from makespan.traces.summary import Summary
+from makespan.traces.words import short_id
 from makespan.values import untyped
 
 MOST_EARLIER = 20
@@ -44,6 +46,8 @@ class Report(msgspec.Struct):
     detail: str = ""
     error: str = ""
     gaps: list[str] = []
+    undecided: list[str] = []
+    """Ids of tasks that wait for `--retry` or `--skip`."""
     resume_command: str | None = None
 
 
@@ -101,6 +105,7 @@ def report_of(run: Run[Any], result: Result[Any]) -> Report:
         summary.detail,
         "" if error is None else _said(error),
         result.gaps,
+        [short_id(task) for task in waiting_for_decision(run.state)] if result.status == "paused" else [],
         None if is_final else result.resume_command,
     )
 
@@ -127,7 +132,7 @@ def _print_output(output: Any) -> None:
 def _bad_news(report: Report) -> list[str]:
     if report.status == "running":
         return [f"run {report.run_id} is running in another process; follow it with: makespan show {report.run_id}"]
-    why = {"interrupted": report.detail, "paused": report.detail or report.reason}.get(report.status, report.error)
+    why = report.error if report.status == "failed" else report.detail or report.reason
     lines = [f"run {report.run_id} {report.status}{f': {clean(why)}' if why else ''}"]
     if report.status == "failed":
         lines += _other_gaps(report)
@@ -146,15 +151,16 @@ def _other_gaps(report: Report) -> list[str]:
 
 def _needed(report: Report) -> str:
     """What has to be added to the resume command for it to get any further."""
+    task = report.undecided[0] if len(report.undecided) == 1 else "TASK"
     match report.reason:
         case "budget":
             return " --budget USD    (more than before)"
         case "deadline":
             return " --deadline +10m    (from now)"
         case "decision":
-            return " --retry TASK    (do it again)   or   --skip TASK"
+            return f" --retry {task}    (do it again)   or   --skip {task}"
         case "divergence":
-            return " --on-change allow    or   --retry TASK   or   --skip TASK"
+            return f" --on-change allow    or   --retry {task}   or   --skip {task}"
         case _:
             return ""
 

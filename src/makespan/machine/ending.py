@@ -121,6 +121,7 @@ def pause_for_a_person(machine: Machine) -> None:
         pause(machine, "divergence", requests.describe_divergence(state, diverged))
     elif machine.replay.unclaimed:
         requests.drop_all_unclaimed(machine)
+        machine.finish_turn()
     else:
         waiting = [t.declaration.key for t in state.tasks if not t.is_final][:5]
         raise AssertionError(f"the run can neither go on nor end; waiting: {waiting}")

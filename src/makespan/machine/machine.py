@@ -128,7 +128,7 @@ class Machine:
         for scope in self.state.scopes:
             self.watch_deadline(scope.number)
         self._check_size()
-        return self._finish_turn()
+        return self.finish_turn()
 
     def _check_size(self) -> None:
         """A graph that is too large as it comes fails the run before anything starts."""
@@ -166,7 +166,7 @@ class Machine:
             deadlines.due_deadline(self, 0)
         for answer in decided:
             self._decided(answer)
-        return self._finish_turn()
+        return self.finish_turn()
 
     def cancel_at_rest(self, at: int, author: str) -> Turn:
         """The only turn of a life that just cancels a run nobody drives: no body, no task runs again."""
@@ -177,7 +177,7 @@ class Machine:
             if task.status == Status.RUNNING and task.kind == Kind.CALL:
                 attempts.end_without_outcome(self, task, "the process ended")
         self._cancel_asked(CancelAsked(self.now, author))
-        return self._finish_turn()
+        return self.finish_turn()
 
     def turn(self, observations: Sequence[Observation]) -> Turn:
         """Take a batch of observations to all its consequences. Cost: about 5 µs a finished task."""
@@ -188,7 +188,7 @@ class Machine:
                     self.now = observation.at
                 _DECIDE[type(observation)](self, observation)
                 self.settle()
-        return self._finish_turn()
+        return self.finish_turn()
 
     @property
     def next_deadline(self) -> int | None:
@@ -351,7 +351,7 @@ class Machine:
 
     # ------------------------------------------------------------ the end of a turn
 
-    def _finish_turn(self) -> Turn:
+    def finish_turn(self) -> Turn:
         self.settle()
         while starting.start_ready(self):
             self.settle()
@@ -361,7 +361,7 @@ class Machine:
             or self.state.agenda.doomed
             or self.state.agenda.joins
         ):
-            return self._finish_turn()
+            return self.finish_turn()
         ending.look_for_the_end(self)
         if self.state.started is not None and self.state.started.sync:
             self.out.sync = True

@@ -311,6 +311,8 @@ def judge_suspects(machine: Machine) -> bool:
     released = False
     for number in machine.replay.take_suspects():
         task = machine.state.tasks[number]
+        if task.is_final:
+            continue
         rivals = machine.replay.rivals(task)
         if not rivals:
             machine.state.agenda.candidates.append(number)

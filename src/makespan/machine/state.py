@@ -195,6 +195,7 @@ class State:
         self.edit_tasks_left = 0
         self.usage = Usage()
         self.at = 0
+        self.first_started_at = -1
         self.late_cost = 0
         self.lingering: dict[tuple[int, int], int] = {}
         """(task, attempt) → nano-USD still reserved for an attempt that ended for its task but may still run."""
@@ -388,6 +389,8 @@ class State:
         task.attempt += 1
         task.started_at = fact.at
         self.at = fact.at
+        if self.first_started_at < 0:
+            self.first_started_at = fact.at
         if fact.reserved:
             task.reserved = fact.reserved
             for number in self.scopes[task.spec.scope].budgeted:

@@ -79,7 +79,6 @@ class Attempts:
         attempt = (command.task, command.attempt)
         how = code.executor
         if how == "asyncio" or how == "process" or self._interceptors:
-            self._running[attempt] = None
             self._running[attempt] = self._world.spawn(self._run(attempt, code, command.args, info), key)
         elif how == "inline":
             self.current = key
@@ -180,7 +179,8 @@ class Attempts:
         self._running.pop(attempt, None)
         if self._stopped:
             self._stopped.pop(attempt, None)
-        self._post(AttemptSucceeded(self._now(), attempt[0], attempt[1], produced.value, produced.cost, produced.usage))
+        task, number = attempt
+        self._post(AttemptSucceeded(self._now(), task, number, produced.value, produced.cost, produced.usage))
 
     def _failed(self, attempt: tuple[int, int], error: BaseException) -> None:
         self._running.pop(attempt, None)

@@ -30,16 +30,15 @@ class Clock:
     """Nanoseconds since the run's start: wall time at a life's start, monotonic from there on, never backwards."""
 
     def __init__(self, world: World, started_wall_ns: int, not_before: int) -> None:
-        self._world = world
-        self._anchor = world.monotonic_ns()
-        self._base = max(world.wall_ns() - started_wall_ns, not_before)
+        self._monotonic_ns = world.monotonic_ns
+        self._offset = max(world.wall_ns() - started_wall_ns, not_before) - world.monotonic_ns()
 
     def __call__(self) -> int:
-        return self._base + self._world.monotonic_ns() - self._anchor
+        return self._monotonic_ns() + self._offset
 
     def monotonic_at(self, at: int) -> int:
         """The monotonic time of a moment of the run."""
-        return self._anchor + at - self._base
+        return at - self._offset
 
 
 class Driver:

@@ -47,7 +47,7 @@ def typical_tasks(states: Iterable[State]) -> dict[str, Typical]:
     for state in states:
         for task in state.tasks:
             if task.kind == Kind.CALL and task.status == Status.SUCCEEDED:
-                durations.setdefault(task.declaration.key, []).append(duration_ns(state, task))
+                durations.setdefault(task.declaration.key, []).append(duration_ns(task))
                 costs.setdefault(task.declaration.key, []).append(task.cost)
     return {
         key: Typical(median(seen) / 1e9, median(costs[key]) / 1e9, len(seen))

@@ -54,7 +54,7 @@ def task_entry(state: State, task: TaskState, depth: int = 0) -> Entry:
         status=WORDS[task.status],
         task=short_id(task),
         attempts=task.attempt,
-        duration_s=duration_ns(state, task) / 1e9,
+        duration_s=duration_ns(task) / 1e9,
         cost_usd=task.cost / 1e9,
         error=f"{error.type}: {error.message}" if error else "",
     )
@@ -97,7 +97,7 @@ def _group(state: State, key: str, tasks: list[TaskState], depth: int) -> Iterat
         count=len(tasks),
         counts=counts,
         attempts=sum(task.attempt for task in tasks),
-        duration_s=sum(duration_ns(state, task) for task in tasks) / 1e9,
+        duration_s=sum(duration_ns(task) for task in tasks) / 1e9,
         cost_usd=sum(task.cost for task in tasks) / 1e9,
     )
     bad = [task for task in tasks if task.status in (Status.FAILED, Status.UNKNOWN, Status.DIVERGED)]

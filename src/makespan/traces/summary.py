@@ -14,6 +14,7 @@ _WORDS = {
     Status.CANCELLED: "cancelled",
     Status.RUNNING: "running",
 }
+_CALL, _WORKFLOW, _MAP, _TIMER = Kind.CALL, Kind.WORKFLOW, Kind.MAP, Kind.TIMER  # attributes of an enum cost 50 ns
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -51,11 +52,17 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def summarise(state: State) -> Summary:
-    """The run's totals so far. Cost: O(tasks)."""
-    counts = dict.fromkeys(("succeeded", "failed", "skipped", "cancelled", "running", "waiting"), 0)
+    """The run's totals so far. Cost: under 1 µs a task."""
+    counts = [0] * len(Status)
+    attempts = 0
     for task in state.tasks:
-        if task.kind in (Kind.CALL, Kind.WORKFLOW) and task.status != Status.REMOVED:
-            counts[_WORDS.get(task.status, "waiting")] += 1
+        if task.kind <= _WORKFLOW:
+            counts[task.status] += 1
+            if task.kind == _CALL:
+                attempts += task.attempt
+    ended = {word: counts[status] for status, word in _WORDS.items()}
+    waiting = counts[Status.WAITING] + counts[Status.READY] + counts[Status.BACKOFF]
+    waiting += counts[Status.UNKNOWN] + counts[Status.DIVERGED]
     usage = state.usage
     return Summary(
         state.status,
@@ -64,22 +71,22 @@ def summarise(state: State) -> Summary:
         state.cost / 1e9,
         Tokens(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens),
         makespan_ns(state) / 1e9,
-        sum(duration_ns(state, task) for task in critical_path(state)) / 1e9,
-        sum(task.attempt for task in state.tasks if task.kind == Kind.CALL),
-        TaskCounts(**counts),
+        sum(duration_ns(task) for task in critical_path(state)) / 1e9,
+        attempts,
+        TaskCounts(waiting=waiting, **ended),
     )
 
 
 def makespan_ns(state: State) -> int:
     """From the first attempt's start to the last task's end."""
-    started = [task.started_at for task in state.tasks if task.started_at >= 0]
-    ended = [max(task.ended_at, task.started_at) for task in state.tasks]
-    return max(ended) - min(started) if started else 0
+    if not state.finish_log or state.first_started_at < 0:
+        return 0
+    return state.tasks[state.finish_log[-1]].ended_at - state.first_started_at
 
 
-def duration_ns(state: State, task: TaskState) -> int:
+def duration_ns(task: TaskState) -> int:
     """What the task itself took: its latest attempt. Live bodies take no time of their own."""
-    if task.kind not in (Kind.CALL, Kind.TIMER) or task.started_at < 0 or task.ended_at < 0:
+    if (task.kind != _CALL and task.kind != _TIMER) or task.started_at < 0 or task.ended_at < 0:
         return 0
     return task.ended_at - task.started_at
 
@@ -102,16 +109,19 @@ def critical_path(state: State) -> list[TaskState]:
         if task.requested and task.trigger >= 0 and length[log[task.trigger]] > longest:
             best = log[task.trigger]
             longest = length[best]
-        if task.kind == Kind.MAP or task.kind == Kind.WORKFLOW:
+        kind = task.kind
+        if kind == _MAP or kind == _WORKFLOW:
             for inside in _inside(state, task):
                 if length[inside] > longest:
                     best, longest = inside, length[inside]
+        elif (kind == _CALL or kind == _TIMER) and task.started_at >= 0:
+            longest += task.ended_at - task.started_at
         before[number] = best
-        length[number] = longest + duration_ns(state, task)
+        length[number] = longest
     path: list[TaskState] = []
-    at = max(range(len(length)), key=length.__getitem__, default=-1)
+    at = length.index(max(length)) if length else -1
     while at >= 0:
-        path.append(state.tasks[at])
+        path.append(tasks[at])
         at = before[at]
     return path[::-1]
 

@@ -1,0 +1,199 @@
+"""Makes the journals in this folder: `python -m tests.machine.journals.make`.
+
+A journal that has been committed is never made again: it stands for the runs that people have on disk. Add a run to
+RUNS when a fact is added; the script writes what is missing and leaves the rest alone (`--all` until the first release).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import makespan as ms
+from makespan.graph.edit import AddTasks, Batch, RemoveTask, Rewire
+from makespan.graph.node import Declaration, Options, Source
+from makespan.machine.broker import Broker
+from makespan.machine.facts import Fact, RetryScheduled, encode_facts
+from makespan.machine.observations import CancelAsked, Decided, EditAsked, Interrupted
+from makespan.values import TaskId, Usage
+from tests.graph.samples import node, task
+from tests.machine.driver import SECOND, Act, Life, by_key, error
+from tests.machine.journals.stored import HERE, pack, summary_of
+
+CENT = 10_000_000
+
+
+@ms.task
+def read(x: int) -> list[int]:
+    return [x, x, x + 1]
+
+
+@ms.task(retries=2, timeout_s=4)
+def grade(x: int) -> int:
+    return x * 2
+
+
+@ms.task
+def bulky(x: int) -> str:
+    return "x" * 70_000
+
+
+@ms.task(budget_usd=0.01)
+def ask(x: int) -> int:
+    return x
+
+
+@ms.task(effect="irreversible", timeout_s=9)
+def pay(x: int) -> int:
+    return x
+
+
+@ms.task(needs={"gpu": 1}, priority=2)
+def train(x: int) -> int:
+    return x
+
+
+@ms.workflow
+def graph_of_everything(x: int) -> list[ms.Outcome[int]]:
+    listed = read(x)
+    doubled = ms.map(grade, listed, errors="keep", limit=2)
+    branch = ms.when(listed[0], lambda: grade(x), lambda: pay(x), test="value > 100")
+    race = ms.first(grade(7), train(8), accept="value > 1")
+    ms.sleep(3)
+    bulky(x)
+    return ms.gather(ms.outcome(ms.fallback(grade, train)(11)), ms.outcome(race), ms.outcome(branch), ms.outcome(doubled))  # type: ignore[return-value, arg-type]
+
+
+@ms.workflow
+def priced(x: int) -> list[int]:
+    with ms.scope("small", budget_usd=0.02, deadline_s=60):
+        inside = [ask(n) for n in range(3)]
+    return ms.gather(*[ask(n) for n in range(10, 16)], *inside)
+
+
+@ms.workflow
+def paying(x: int) -> list[int]:
+    return ms.gather(pay(1), pay(2), pay(3), grade(4))
+
+
+@ms.workflow
+async def live(x: int) -> int:
+    found = await grade(x)
+    async with ms.scope("inside", budget_usd=1):
+        more = ask(found)
+        total = await more + await grade(found + 1)
+    return total + await child(total)
+
+
+@ms.workflow
+async def child(x: int) -> int:
+    return await grade(x)
+
+
+PRICE = 1
+
+
+@ms.workflow
+async def changing(x: int) -> int:
+    paid = await pay(PRICE)
+    return await grade(paid)
+
+
+def everything() -> Life:
+    def script(command: Any) -> Act:
+        key, value = command.declaration.key, command.args[-1]
+        if key == "grade" and value == 11:
+            return Act(error=error(message="never"), cost=3)
+        if key == "grade" and value == 7:
+            return Act(9 * SECOND, stubborn=command.attempt == 1, cost=5)
+        return Act(2 * SECOND)
+
+    return Life(graph_of_everything(1), script, broker=Broker({"gpu": 1})).run()
+
+
+def money() -> Life:
+    life = Life(priced(1), by_key(ask=Act(cost=CENT)), budget_usd=0.03).run()
+    return life.resume(budget=20 * CENT, deadline_ns=999 * SECOND).run()
+
+
+def out_of_time() -> Life:
+    return Life(paying(1), by_key(pay=Act(6 * SECOND), grade=Act(60 * SECOND)), deadline_ns=2 * SECOND).run()
+
+
+def unknown() -> Life:
+    life = Life(paying(1)).crash().resume().run()
+    first, second, third = (TaskId(each.spec.id) for each in life.tasks("pay"))
+    life.resume(Decided(life.now, first, "happened", b"\x05", "ann"), Decided(life.now, second, "retry", None, "bo"))
+    life.run(until=life.now + SECOND // 2)
+    life.observe(Interrupted(life.now)).run()
+    return life.resume(Decided(life.now, third, "skip")).run()
+
+
+def edited() -> Life:
+    life = Life(nodes=[node("a"), node("b", "a"), node("c", "b"), node("d", "b", "c")])
+    rewired = Rewire(task("d"), (Source(task("b")),), (0,))
+    life.observe(EditAsked(0, Batch((rewired, RemoveTask(task("c")))), "ann"))
+    life.observe(EditAsked(0, RemoveTask(task("a")), "bo"), EditAsked(0, AddTasks((node("e", "b"),)), "bo"))
+    return life.run()
+
+
+def cancelled() -> Life:
+    slow = Act(5 * SECOND, stubborn=True, cost=2)
+    return Life(paying(1), by_key(pay=slow, grade=slow)).run(until=SECOND).observe(CancelAsked(SECOND, "ann")).run()
+
+
+def body() -> Life:
+    life = Life(live(1)).run(turns=2)
+    return life.crash().resume().run()
+
+
+def diverged() -> Life:
+    global PRICE
+    PRICE = 1
+    life = Life(changing(1)).run(turns=1)
+    PRICE = 2
+    return life.crash().resume().run()
+
+
+def another_rule() -> Life:
+    """Written under a rule that today's is not: three attempts where `retries` says one, waits of an hour."""
+    declaration = Declaration("grade", options=Options(retries=1))
+    life = Life(nodes=[node("a", declaration=declaration)], script=by_key(grade=Act(error=error()))).run(turns=1)
+    turns = [fact for fact in life.facts]
+    failed, wait = turns[-2], turns[-1]
+    assert isinstance(wait, RetryScheduled)
+    again: list[list[Fact]] = []
+    for attempt in (1, 2):
+        at = attempt * 3600 * SECOND
+        again.append([RetryScheduled(0, at)])
+        if attempt == 1:
+            started = next(fact for fact in turns if type(fact).__name__ == "AttemptStarted")
+            again.append([msgspec.structs.replace(started, at=at)])
+            again[-1].append(msgspec.structs.replace(failed, at=at + SECOND))  # type: ignore[type-var]
+    life.journal = [encode_facts(part) for part in ([*turns[:-1]], *again)]
+    return life
+
+
+RUNS = {
+    run.__name__: run
+    for run in (everything, money, out_of_time, unknown, edited, cancelled, body, diverged, another_rule)
+}
+USAGE = Usage(10, 2, 5)
+
+
+def main(folder: Path = HERE, *, again: bool = False) -> None:
+    """Write what is missing."""
+    for name, make in RUNS.items():
+        if (folder / f"{name}.bin").exists() and not again:
+            continue
+        life = make()
+        (folder / f"{name}.bin").write_bytes(pack(life.journal))
+        summary = {"blobs": {key.hex(): len(blob) for key, blob in life.blobs.items()}, **summary_of(life.folded())}
+        (folder / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
+
+
+if __name__ == "__main__":
+    main(again="--all" in sys.argv)
