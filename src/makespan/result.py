@@ -11,8 +11,9 @@ from makespan.authoring.failures import raisable
 from makespan.authoring.task import HOOKS
 from makespan.errors import DecisionNeeded, EngineError, ErrorRecord, LimitError
 from makespan.graph.node import Kind
+from makespan.machine.records import Status
 from makespan.machine.resolve import failure_of, status_word
-from makespan.machine.state import State, Status
+from makespan.machine.state import State
 from makespan.traces.summary import Summary, summarise
 from makespan.values import Usage
 

@@ -19,7 +19,8 @@ from makespan.app import LEASE_NS
 from makespan.errors import JournalError, LeaseLost
 from makespan.journal.sqlite import SqliteJournal
 from makespan.machine.facts import TaskSucceeded, decode_facts
-from makespan.machine.state import State, Status
+from makespan.machine.records import Status
+from makespan.machine.state import State
 from makespan.ports import AttemptInfo, Produced
 from makespan.runtime.attempts import Call
 from makespan.testing.disk import SimulatedDisk

@@ -48,7 +48,8 @@ from makespan.machine.observations import (
     Tick,
 )
 from makespan.machine.opening import graph_facts
-from makespan.machine.state import State, Status, TaskState
+from makespan.machine.records import Status, TaskState
+from makespan.machine.state import State
 from makespan.values import Nanos, TaskId, nano_usd, untyped
 
 SECOND = 1_000_000_000

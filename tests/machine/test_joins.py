@@ -294,3 +294,30 @@ def test_a_race_decided_before_a_cut_has_the_same_winner_after_it() -> None:
 
     assert life.output == "got 10"
     assert life.status_of("middle") == "cancelled"
+
+
+@ms.task
+def tell(outcome: ms.Outcome[int]) -> str:
+    return f"{outcome.status} {outcome.result}"
+
+
+@ms.workflow
+def outcome_of_a_race(x: int) -> str:
+    return tell(ms.outcome(ms.first(slow(x), fast(x))))
+
+
+@ms.workflow
+def outcome_of_alternatives(x: int) -> str:
+    return tell(ms.outcome(in_order_of_two(x)))
+
+
+in_order_of_two = ms.fallback(slow, fast)
+
+
+@pytest.mark.parametrize("workflow", [outcome_of_a_race, outcome_of_alternatives])
+def test_the_outcome_of_a_join_is_that_of_its_winner_or_of_its_failure(workflow: ms.Workflow[[int], str]) -> None:
+    broken = by_key(slow=Act(error=error()), fast=Act(error=error(message="both failed")))
+
+    assert run(workflow(1), by_key(slow=Act(error=error()))).output == "succeeded 10"
+    assert run(workflow(1), broken).output == "failed None"
+    assert run(workflow(1), broken).status == "succeeded"

@@ -204,3 +204,35 @@ def test_a_map_cut_in_the_middle_runs_only_the_items_that_had_not_ended() -> Non
 
     assert life.output == [2, 4, 6, 8]
     assert life.started_keys.count("double") == 4 + 2
+
+
+@ms.task
+def describe(values: list[ms.Outcome[int]]) -> list[int | None]:
+    return [value.result for value in values]
+
+
+@ms.workflow
+def keeping_choices(items: list[int]) -> list[int | None]:
+    def choose(x: int) -> ms.Ref[int]:
+        return ms.when(double(x), lambda: double(x), lambda: add(x, 100), test="value > 3")
+
+    return describe(ms.map(choose, listed(items), errors="keep"))
+
+
+@ms.workflow
+def keeping_items(items: list[int]) -> list[int | None]:
+    return describe(ms.map(lambda x: x, listed(items), errors="keep"))
+
+
+@ms.workflow
+def keeping_choices_of_known_items() -> list[int | None]:
+    return describe(ms.map(lambda x: ms.first(double(x), double(x)), [1, 2], errors="keep"))
+
+
+def test_outcomes_of_choices_hold_the_value_chosen() -> None:
+    assert run(keeping_choices([1, 2])).output == [101, 4]
+    assert run(keeping_choices_of_known_items()).output == [2, 4]
+
+
+def test_outcomes_of_the_items_themselves_hold_the_items() -> None:
+    assert run(keeping_items([5, 6])).output == [5, 6]

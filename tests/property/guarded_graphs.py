@@ -11,7 +11,8 @@ import msgspec
 from makespan.graph.node import Declaration, Effect, First, Kind, Mode, Node, Options, Source
 from makespan.machine.facts import AttemptStarted, Fact
 from makespan.machine.observations import StartAttempt
-from makespan.machine.state import State, Status, TaskState
+from makespan.machine.records import Status, TaskState
+from makespan.machine.state import State
 from makespan.values import untyped
 from tests.graph.samples import node, task
 from tests.machine.driver import SECOND, Act, Script, error

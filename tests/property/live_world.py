@@ -40,7 +40,8 @@ from makespan.machine.observations import (
     Tick,
 )
 from makespan.machine.opening import graph_facts
-from makespan.machine.state import State, Status
+from makespan.machine.records import Status
+from makespan.machine.state import State
 from makespan.values import untyped
 
 MS = 1_000_000

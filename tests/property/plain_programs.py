@@ -7,7 +7,8 @@ from hashlib import blake2b
 
 import makespan as ms
 from makespan.machine.observations import StartAttempt
-from makespan.machine.state import State, Status
+from makespan.machine.records import Status
+from makespan.machine.state import State
 from tests.machine.driver import SECOND, Act, Script
 
 

@@ -15,7 +15,8 @@ import makespan as ms
 from makespan.graph.node import Kind
 from makespan.machine.facts import AttemptStarted, DecisionMade, Fact, TaskDiverged, TaskFailed, TaskSucceeded
 from makespan.machine.resolve import arguments
-from makespan.machine.state import Status, fold
+from makespan.machine.records import Status
+from makespan.machine.state import fold
 from tests.property.live_programs import Code, Generator, block
 from tests.property.live_world import Life
 from tests.prove import prove_count

@@ -58,8 +58,9 @@ def gather(*refs: Ref[Any]) -> Ref[Any]:
 
 def outcome(ref: Ref[T], /) -> Ref[Outcome[T]]:
     """How a task ended, as data: never fails. Whoever takes the outcome has received the failure."""
-    here("ms.outcome")
-    return outcome_ref(_leaf(_bound(ref)))
+    place = here("ms.outcome")
+    leaf = _leaf(_bound(ref))
+    return outcome_ref(leaf if leaf._pick is None else _held(place, leaf, "chosen"))
 
 
 def cancel(ref: Ref[Any], /) -> None:
@@ -292,7 +293,7 @@ def _eager_map(place: Place, fn: Any, items: list[Any], errors: Errors, limit: i
             if not isinstance(ref, Ref):
                 raise GraphError(f"the function of ms.map returned {type(ref).__name__}; return the Ref of a call")
             leaf = _leaf(ref)
-            refs.append(outcome_ref(leaf) if errors == Errors.KEEP else leaf)
+            refs.append(outcome_ref(_whole(leaf)) if errors == Errors.KEEP else leaf)
         finally:
             current.reset(token)
     return several(place.builder, refs, errors)
@@ -322,6 +323,8 @@ def _template_map(place: Place, fn: Any, items: Ref[Any], errors: Errors, limit:
         if not isinstance(result, Ref):
             raise GraphError(f"the function of ms.map returned {type(result).__name__}; return the Ref of a call")
         leaf = _leaf(result) if result._mode == Mode.VALUE else _held(cast("Place", current.get()), result, "item")
+        if errors == Errors.KEEP:
+            leaf = _whole(leaf)
     finally:
         current.reset(token)
     if inner.scopes:
@@ -442,6 +445,13 @@ def _held(place: Place, ref: Ref[Any], name: str) -> Ref[Any]:
     if ref._pick is not None:
         held._type = Any if not _decodable(ref._type) else ref._type
     return held
+
+
+def _whole(ref: Ref[Any]) -> Ref[Any]:
+    """A Ref to all of a task's value: itself, or a node that holds the part or the item it stands for."""
+    if not ref._path and not is_placeholder(ref._task):
+        return ref
+    return _held(here("a part"), ref, "part")
 
 
 def _decodable(kind: Any) -> bool:

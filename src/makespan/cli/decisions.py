@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from makespan.errors import UsageError, suggestion
 from makespan.graph.node import Effect
-from makespan.machine.state import State, Status, TaskState
+from makespan.machine.records import Status, TaskState
+from makespan.machine.state import State
 from makespan.traces.words import name_of, short_id
 
 

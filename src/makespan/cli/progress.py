@@ -14,7 +14,8 @@ from makespan.cli.text import one_line
 from makespan.cli.view import View
 from makespan.handle import Run
 from makespan.machine import facts as f
-from makespan.machine.state import State, Status
+from makespan.machine.records import Status
+from makespan.machine.state import State
 from makespan.traces.lines import Line, lines_of
 from makespan.traces.words import SHOWN_KINDS, name_of
 

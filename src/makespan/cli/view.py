@@ -9,7 +9,8 @@ import time
 from collections.abc import Sequence
 
 from makespan.machine.facts import Fact
-from makespan.machine.state import State, TaskState
+from makespan.machine.records import TaskState
+from makespan.machine.state import State
 from makespan.traces.summary import critical_path, duration_ns
 from makespan.traces.words import SHOWN_KINDS, WORDS, name_of
 

@@ -18,8 +18,8 @@ from makespan.machine.facts import (
     TaskSucceeded,
 )
 from makespan.machine.observations import AttemptRaised, AttemptStopped, AttemptSucceeded
+from makespan.machine.records import Status, TaskState
 from makespan.machine.retry import delay_ns, may_retry
-from makespan.machine.state import Status, TaskState
 from makespan.values import BLOB_BYTES, Usage, Value
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ def attempt_succeeded(machine: Machine, seen: AttemptSucceeded) -> None:
 
 def too_large(machine: Machine, value: bytes) -> ErrorRecord:
     limit = "makespan.errors.LimitError"
-    message = (
-        f"the result has {len(value)} bytes; the limit `output_bytes` is {machine.state.limits.output_bytes}"
-    )
+    message = f"the result has {len(value)} bytes; the limit `output_bytes` is {machine.state.limits.output_bytes}"
     return ErrorRecord(limit, message, (limit,), False)
 
 

@@ -53,11 +53,7 @@ class Broker:
         """Why these needs can never be met, or None."""
         for name, units in needs:
             most = (
-                self.pools.get(name)
-                if name in self.pools
-                else self.rates[name].count
-                if name in self.rates
-                else None
+                self.pools.get(name) if name in self.pools else self.rates[name].count if name in self.rates else None
             )
             if most is None:
                 known = [*self.pools, *self.rates]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from makespan.errors import EngineError, record_of
 from makespan.machine.facts import TaskFailed
-from makespan.machine.state import TaskState
+from makespan.machine.records import TaskState
 
 if TYPE_CHECKING:
     from makespan.machine.machine import Machine

@@ -10,7 +10,7 @@ from makespan.errors import ErrorRecord
 from makespan.graph.node import Effect
 from makespan.machine import attempts, ending, starting
 from makespan.machine.observations import StopAttempt, Tick
-from makespan.machine.state import ScopeState, Status
+from makespan.machine.records import ScopeState, Status
 from makespan.values import NONE_VALUE
 
 if TYPE_CHECKING:

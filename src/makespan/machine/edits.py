@@ -15,8 +15,9 @@ from makespan.graph.graph import Graph, Refusal, name_of
 from makespan.graph.node import Node, Scope, Source, copied
 from makespan.machine.facts import EditApplied, EditRefused, ScopeAdded, TaskRemoved, TaskRewired
 from makespan.machine.observations import EditAsked
+from makespan.machine.records import Status, TaskState
 from makespan.machine.requests import add_node
-from makespan.machine.state import State, Status, TaskState
+from makespan.machine.state import State
 from makespan.values import ROOT_SCOPE, Nanos, NanoUsd, ScopeId, TaskId
 
 if TYPE_CHECKING:
@@ -65,9 +66,7 @@ def decide(machine: Machine, asked: EditAsked) -> None:
     state, kind = machine.state, type(asked.edit).__name__
     if state.edits >= state.limits.edits:
         machine.emit(
-            EditRefused(
-                machine.now, asked.author, kind, "limit", f"the limit `edits` is {state.limits.edits}"
-            )
+            EditRefused(machine.now, asked.author, kind, "limit", f"the limit `edits` is {state.limits.edits}")
         )
         return
     before = realised(state)
@@ -128,7 +127,9 @@ def _emit_difference(machine: Machine, before: Graph, after: Graph, author: str,
         add_node(machine, node, state.scope_index.get(node.scope, state.scope_index[ROOT_SCOPE]))
     rewired = {node.id: node for _, node in changed if node.id not in exchanged}
     for task in exchanged:
-        rewired |= {each: after.known(each) for each in before.dependents(task) if each in after and each not in exchanged}
+        rewired |= {
+            each: after.known(each) for each in before.dependents(task) if each in after and each not in exchanged
+        }
     for node in rewired.values():
         _forget(machine, index[node.id])
         edges = tuple((index[s.task], s.path, s.mode) for s in node.sources)
@@ -145,7 +146,9 @@ def _emit_scopes(machine: Machine, scopes: list[Scope]) -> None:
         scope = next(scope for scope in waiting if scope.parent in state.scope_index)
         waiting.remove(scope)
         parent = state.scope_index[scope.parent]
-        machine.emit(ScopeAdded(scope.id, parent, scope.name, machine.now, scope.budget, scope.deadline_ns, scope.limit))
+        machine.emit(
+            ScopeAdded(scope.id, parent, scope.name, machine.now, scope.budget, scope.deadline_ns, scope.limit)
+        )
         machine.watch_deadline(len(state.scopes) - 1)
 
 

@@ -15,8 +15,8 @@ from makespan.machine.facts import (
     TaskFailed,
 )
 from makespan.machine.observations import EndRun, StopAttempt
+from makespan.machine.records import Status, TaskState
 from makespan.machine.resolve import failure_of
-from makespan.machine.state import Status, TaskState
 
 if TYPE_CHECKING:
     from makespan.machine.machine import Machine
@@ -29,9 +29,7 @@ def reach_limit(machine: Machine, number: int, limit: str, allowed: int, used: i
     scope = machine.state.scopes[number]
     machine.emit(LimitReached(number, machine.now, limit, allowed, used))
     error = requests.limit_error(machine, number)
-    owner = (
-        machine.state.root if number == 0 else machine.state.tasks[scope.owner] if scope.owner >= 0 else None
-    )
+    owner = machine.state.root if number == 0 else machine.state.tasks[scope.owner] if scope.owner >= 0 else None
     if owner is not None and not owner.is_final:
         if owner.kind == Kind.WORKFLOW and machine.bodies is not None:
             machine.bodies.cancel(owner.number)

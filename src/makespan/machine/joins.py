@@ -21,9 +21,9 @@ from makespan.graph.instantiate import instantiate
 from makespan.graph.node import Effect, Errors, First, Kind, Mode, Source
 from makespan.graph.terms import GuardError, is_true
 from makespan.machine.facts import MapExpanded, ScopeAdded, TaskFailed, TaskSkipped
+from makespan.machine.records import Status, TaskState
 from makespan.machine.requests import add_node
 from makespan.machine.resolve import failure_of, join_items, outcome_of, source_bytes, split_items
-from makespan.machine.state import Status, TaskState
 from makespan.values import NONE_VALUE, ScopeId, TaskId, untyped
 
 if TYPE_CHECKING:
@@ -139,9 +139,7 @@ def _give_up(machine: Machine, task: TaskState, first: First) -> None:
         return
     errors = [
         error
-        for error in (
-            failure_of(machine.state, t) for t in tasks if t.status == Status.FAILED or t.cause >= 0
-        )
+        for error in (failure_of(machine.state, t) for t in tasks if t.status == Status.FAILED or t.cause >= 0)
         if error
     ]
     if errors and not any(t.status == Status.SUCCEEDED for t in tasks):

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from heapq import heappop, heappush
+from typing import Any
 
 from makespan.errors import ErrorRecord
 from makespan.graph.expression import parse
@@ -48,9 +49,10 @@ from makespan.machine.observations import (
     Tick,
 )
 from makespan.machine.queue import ReadyQueue
+from makespan.machine.records import Status, TaskState
 from makespan.machine.replay import Replay
 from makespan.machine.resolve import arguments, guard_values
-from makespan.machine.state import State, Status, TaskState
+from makespan.machine.state import State
 from makespan.values import BLOB_BYTES, NONE_VALUE, Blob, Value
 
 _WAITING, _READY, _RUNNING, _SUCCEEDED = Status.WAITING, Status.READY, Status.RUNNING, Status.SUCCEEDED
@@ -370,16 +372,12 @@ class Machine:
     def next_live_deadline(self) -> int | None:
         """The next timer or backoff; deadlines of scopes alone keep no run alive."""
         return min(
-            (
-                entry[0]
-                for entry in self.heap
-                if entry[3] != "deadline" and not deadlines.is_stale(self, entry)
-            ),
+            (entry[0] for entry in self.heap if entry[3] != "deadline" and not deadlines.is_stale(self, entry)),
             default=None,
         )
 
 
-_DECIDE: dict[type, Callable[[Machine, Observation], None]] = {
+_DECIDE: dict[type, Callable[[Machine, Any], None]] = {
     AttemptSucceeded: attempts.attempt_succeeded,
     AttemptRaised: attempts.attempt_raised,
     AttemptStopped: attempts.attempt_stopped,
@@ -389,4 +387,4 @@ _DECIDE: dict[type, Callable[[Machine, Observation], None]] = {
     EditAsked: Machine._edit_asked,
     Decided: Machine._decided,
     Interrupted: Machine._interrupt,
-}  # type: ignore[dict-item]  # each handler takes its own kind of observation
+}

@@ -82,15 +82,7 @@ class Interrupted(_Observation, frozen=True, gc=False):
 
 
 Observation = (
-    AttemptSucceeded
-    | AttemptRaised
-    | AttemptStopped
-    | Tick
-    | Granted
-    | CancelAsked
-    | EditAsked
-    | Decided
-    | Interrupted
+    AttemptSucceeded | AttemptRaised | AttemptStopped | Tick | Granted | CancelAsked | EditAsked | Decided | Interrupted
 )
 
 

@@ -49,9 +49,7 @@ def opening(nodes: Sequence[Node], scopes: Sequence[Scope]) -> Opening:
     return Opening([GraphAdded(Blob(digest, len(body)))], [(digest, body)], facts)
 
 
-def graph_facts(
-    nodes: Sequence[Node], scopes: Sequence[Scope]
-) -> list[DeclarationAdded | ScopeAdded | TaskAdded]:
+def graph_facts(nodes: Sequence[Node], scopes: Sequence[Scope]) -> list[DeclarationAdded | ScopeAdded | TaskAdded]:
     """A graph as facts, numbered from zero, so that equal graphs give equal bytes."""
     facts: list[DeclarationAdded | ScopeAdded | TaskAdded] = []
     declared: dict[int, int] = {}
@@ -60,9 +58,7 @@ def graph_facts(
     inside = {ROOT_SCOPE: 0}
     for scope in scopes:
         facts.append(
-            ScopeAdded(
-                scope.id, inside[scope.parent], scope.name, 0, scope.budget, scope.deadline_ns, scope.limit
-            )
+            ScopeAdded(scope.id, inside[scope.parent], scope.name, 0, scope.budget, scope.deadline_ns, scope.limit)
         )
         inside[scope.id] = len(inside)
     for node in nodes:

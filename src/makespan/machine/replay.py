@@ -14,7 +14,8 @@ from __future__ import annotations
 from heapq import heappop, heappush
 
 from makespan.graph.node import Effect, Kind
-from makespan.machine.state import ScopeEvent, ScopeState, State, Status, TaskState
+from makespan.machine.records import ScopeEvent, ScopeState, Status, TaskState
+from makespan.machine.state import State
 
 _TASK = -1
 """Sorts the end of a task before the scope events that came after it."""

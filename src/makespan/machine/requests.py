@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Declaration, Effect, Kind, Mode, Node
@@ -27,8 +27,9 @@ from makespan.machine.observations import (
     Finished,
     Request,
 )
+from makespan.machine.records import Status, TaskState
 from makespan.machine.resolve import arguments, failure_of, limit_record, status_word
-from makespan.machine.state import State, Status, TaskState
+from makespan.machine.state import State
 from makespan.values import ScopeId, TaskId, untyped
 
 if TYPE_CHECKING:
@@ -61,9 +62,7 @@ def finished(state: State, task: TaskState) -> Finished:
     """One ended task as the bodies see it."""
     if task.status == Status.SUCCEEDED:
         value = None if task.value is None else state.bytes_of(task.value)
-        return Finished(
-            TaskId(task.spec.id), "succeeded", value, None, (), task.declaration.key, task.ended_at
-        )
+        return Finished(TaskId(task.spec.id), "succeeded", value, None, (), task.declaration.key, task.ended_at)
     attempts, culprit = task.errors, task
     while culprit.status == Status.SKIPPED and culprit.cause >= 0:
         culprit = state.tasks[culprit.cause]
@@ -155,9 +154,7 @@ def _add_scope(machine: Machine, request: AddScope) -> None:
     if number is None:
         parent = state.scope_index[scope.parent]
         machine.emit(
-            ScopeAdded(
-                scope.id, parent, scope.name, machine.now, scope.budget, scope.deadline_ns, scope.limit
-            )
+            ScopeAdded(scope.id, parent, scope.name, machine.now, scope.budget, scope.deadline_ns, scope.limit)
         )
         number = len(state.scopes) - 1
         machine.watch_deadline(number)
@@ -279,11 +276,7 @@ def unreceived_failure(machine: Machine, home: int) -> ErrorRecord | None:
     state = machine.state
     for number in state.failed:
         task = state.tasks[number]
-        if (
-            state.scopes[task.spec.scope].home == home
-            and task.status == Status.FAILED
-            and not _received(machine, task)
-        ):
+        if state.scopes[task.spec.scope].home == home and task.status == Status.FAILED and not _received(machine, task):
             return task.errors[-1]
     return None
 
@@ -322,9 +315,7 @@ def judge_suspects(machine: Machine) -> bool:
         if _must_ask(machine, task, other):
             machine.emit(TaskDiverged(number, other.number, machine.now))
         else:
-            machine.emit(
-                DecisionMade(number, machine.now, "run", "differs from the earlier life, costs nothing")
-            )
+            machine.emit(DecisionMade(number, machine.now, "run", "differs from the earlier life, costs nothing"))
             released = True
     return released
 
@@ -353,10 +344,10 @@ def _inputs(state: State, task: TaskState) -> str:
         return "(unreadable)"
 
 
-_TAKE: dict[type, Callable[[Machine, Request], None]] = {
+_TAKE: dict[type, Callable[[Machine, Any], None]] = {
     AddTask: _add_task,
     AddScope: _add_scope,
     CloseScope: _close_scope,
     CancelTask: _cancel_task,
     BodyEnded: _body_ended,
-}  # type: ignore[dict-item]  # each handler takes its own kind of request
+}

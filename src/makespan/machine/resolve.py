@@ -13,7 +13,8 @@ import msgspec
 
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Kind, Mode
-from makespan.machine.state import State, Status, TaskState
+from makespan.machine.records import Status, TaskState
+from makespan.machine.state import State
 from makespan.values import NONE_VALUE, untyped
 
 _items = msgspec.msgpack.Decoder(list[msgspec.Raw])

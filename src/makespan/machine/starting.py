@@ -9,8 +9,8 @@ from makespan.graph.node import Effect, Kind
 from makespan.machine import budget, requests
 from makespan.machine.facts import AttemptStarted, ScopeAdded
 from makespan.machine.observations import StartAttempt
+from makespan.machine.records import Status, TaskState
 from makespan.machine.resolve import arguments
-from makespan.machine.state import Status, TaskState
 
 if TYPE_CHECKING:
     from makespan.machine.machine import Machine

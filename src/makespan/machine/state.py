@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from enum import IntEnum
+from typing import Any
 
 import msgspec
 
@@ -49,118 +49,11 @@ from makespan.machine.facts import (
     TaskSucceeded,
     decode_graph,
 )
+from makespan.machine.records import Agenda, ScopeEvent, ScopeState, Status, TaskState, inner_scope, root_scope
 from makespan.values import ROOT_SCOPE, Blob, Usage, Value
-
-
-class Status(IntEnum):
-    """Where a task stands. From SUCCEEDED on it is final (until something reopens it)."""
-
-    WAITING = 0
-    READY = 1
-    RUNNING = 2
-    BACKOFF = 3
-    UNKNOWN = 4
-    DIVERGED = 5
-    SUCCEEDED = 6
-    FAILED = 7
-    SKIPPED = 8
-    CANCELLED = 9
-    REMOVED = 10
-
 
 _WAITING, _READY, _RUNNING, _SUCCEEDED = Status.WAITING, Status.READY, Status.RUNNING, Status.SUCCEEDED
 _OUTCOME = Mode.OUTCOME
-
-
-class TaskState(msgspec.Struct, gc=False):
-    """One task of the run. `spec` is the fact that added it (with its latest wiring)."""
-
-    number: int
-    spec: TaskAdded
-    declaration: Declaration
-    kind: Kind
-    status: Status = Status.WAITING
-    unmet: int = 0
-    """Sources that have not ended yet."""
-    dependents: list[int] | None = None
-    value: Value | None = None
-    cause: int = -1
-    attempt: int = 0
-    failures: int = 0
-    errors: tuple[ErrorRecord, ...] = ()
-    reserved: int = 0
-    cost: int = 0
-    started_at: int = -1
-    """Start of the latest attempt."""
-    ended_at: int = -1
-    not_before: int = -1
-    finish: int = -1
-    """Position in `State.finish_log`, -1 while it has not ended."""
-    trigger: int = -1
-    """Position in the finish log of the last end before it was added: what a live body had just received."""
-    requested: bool = True
-    """Whether a live body asked for it, or an edit, a map or a traced graph brought it."""
-
-    @property
-    def is_final(self) -> bool:
-        return self.status >= _SUCCEEDED
-
-
-class ScopeState(msgspec.Struct, gc=False):
-    """One scope: what it allows and what it used."""
-
-    number: int
-    id: bytes
-    parent: int
-    name: str
-    owner: int
-    opened_at: int
-    budget: int | None
-    deadline_ns: int | None
-    limit: int
-    depth: int
-    counted: tuple[int, ...]
-    """Scopes whose `open` counts this scope's tasks: itself, and parents up to the nearest workflow."""
-    home: int
-    """The nearest scope (or itself) that is a workflow's inside; 0 is the run."""
-    budgeted: tuple[int, ...]
-    """Itself and ancestors that have a budget, plus the run."""
-    limited: tuple[int, ...]
-    """Itself and ancestors that bound how many tasks run at once."""
-    open: int = 0
-    committed: int = 0
-    reserved: int = 0
-    running: int = 0
-    closed: bool = False
-    met_limit: str = ""
-    limit_allowed: int = 0
-    limit_used: int = 0
-    is_dead: bool = False
-    """Left by an error or over its limit (or inside such a scope): what is asked for in it now is cancelled at once."""
-    tasks: list[int] = []
-    children: list[int] = []
-    events: list[int] = []
-    """Where it stands in the scope log."""
-
-
-class ScopeEvent(msgspec.Struct, frozen=True, gc=False):
-    """Something a live body hears about a scope: it met a limit, or it was closed and is empty."""
-
-    scope: int
-    is_limit: bool
-    after: int
-    """Position in the finish log of the last end before it."""
-    at: int
-
-
-class Agenda(msgspec.Struct, gc=False):
-    """Consequences of applied facts that the machine has not decided on yet."""
-
-    candidates: deque[int]
-    doomed: deque[tuple[int, int]]
-    joins: deque[tuple[int, int]]
-    emptied: deque[int]
-    """Scopes whose last open task ended."""
 
 
 def _no_blobs(sha256: bytes) -> bytes:
@@ -233,27 +126,7 @@ class State:
     def _run_started(self, fact: RunStarted) -> None:
         self.started = fact
         self.limits = fact.limits
-        self.scopes.append(
-            ScopeState(
-                0,
-                ROOT_SCOPE,
-                0,
-                "",
-                -1,
-                0,
-                fact.budget,
-                fact.deadline_ns,
-                0,
-                0,
-                (0,),
-                0,
-                (0,),
-                (),
-                tasks=[],
-                children=[],
-                events=[],
-            )
-        )
+        self.scopes.append(root_scope(fact))
         self.scope_index[ROOT_SCOPE] = 0
 
     def _declaration_added(self, fact: DeclarationAdded) -> None:
@@ -262,29 +135,8 @@ class State:
     def _scope_added(self, fact: ScopeAdded) -> None:
         number = len(self.scopes)
         parent = self.scopes[fact.parent]
-        owns = fact.owner >= 0 and self.tasks[fact.owner].kind == Kind.WORKFLOW
-        self.scopes.append(
-            ScopeState(
-                number,
-                fact.id,
-                fact.parent,
-                fact.name,
-                fact.owner,
-                fact.at,
-                fact.budget,
-                fact.deadline_ns,
-                fact.limit,
-                parent.depth + 1,
-                (number,) if owns else (number, *parent.counted),
-                number if owns else parent.home,
-                parent.budgeted if fact.budget is None else (number, *parent.budgeted),
-                parent.limited if not fact.limit else (number, *parent.limited),
-                is_dead=parent.is_dead and not owns,
-                tasks=[],
-                children=[],
-                events=[],
-            )
-        )
+        is_workflow = fact.owner >= 0 and self.tasks[fact.owner].kind == Kind.WORKFLOW
+        self.scopes.append(inner_scope(number, fact, parent, is_workflow=is_workflow))
         self.scope_index[fact.id] = number
         parent.children.append(number)
 
@@ -516,9 +368,7 @@ class State:
             if dependent.kind == Kind.FIRST or number in self.maps:
                 agenda.joins.append((number, task.number))
                 continue
-            if not succeeded and any(
-                s == task.number and m != _OUTCOME for s, _, m in dependent.spec.sources
-            ):
+            if not succeeded and any(s == task.number and m != _OUTCOME for s, _, m in dependent.spec.sources):
                 agenda.doomed.append((number, task.number))
             if not dependent.unmet:
                 agenda.candidates.append(number)
@@ -590,7 +440,7 @@ class State:
         self._note_scope(self.scopes[fact.scope], fact.at, is_limit=False)
 
 
-_APPLY: dict[type, Callable[[State, Fact], None]] = {
+_APPLY: dict[type, Callable[[State, Any], None]] = {
     RunStarted: State._run_started,
     DeclarationAdded: State._declaration_added,
     ScopeAdded: State._scope_added,
@@ -620,7 +470,7 @@ _APPLY: dict[type, Callable[[State, Fact], None]] = {
     CancelRequested: State._cancel_requested,
     ScopeClosed: State._scope_closed,
     ScopeEnded: State._scope_ended,
-}  # type: ignore[dict-item]  # each handler takes its own kind of fact
+}
 
 
 def fold(turns: list[list[Fact]], load: Callable[[bytes], bytes] = _no_blobs) -> State:

@@ -10,7 +10,8 @@ import msgspec
 from makespan.graph.graph import Graph
 from makespan.graph.node import Kind
 from makespan.graph.query import critical_path
-from makespan.machine.state import State, Status
+from makespan.machine.records import Status
+from makespan.machine.state import State
 from makespan.traces.summary import Summary, duration_ns
 
 

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import msgspec
 
 from makespan.graph.node import Kind
+from makespan.machine.records import ScopeState, Status, TaskState
 from makespan.machine.resolve import failure_of
-from makespan.machine.state import ScopeState, State, Status, TaskState
+from makespan.machine.state import State
 from makespan.traces.summary import duration_ns
 from makespan.traces.words import SHOWN_KINDS, WORDS, name_of, short_id
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from makespan.graph.graph import Graph
 from makespan.graph.node import Node, Scope, Source
-from makespan.machine.state import State, Status, TaskState
+from makespan.machine.records import Status, TaskState
+from makespan.machine.state import State
 from makespan.values import Nanos, NanoUsd, ScopeId, TaskId
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from makespan.graph.node import Kind
-from makespan.machine.state import State, Status, TaskState
+from makespan.machine.records import Status, TaskState
+from makespan.machine.state import State
 
 _WORDS = {
     Status.SUCCEEDED: "succeeded",

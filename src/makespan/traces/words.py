@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from makespan.graph.node import Kind
-from makespan.machine.state import State, Status, TaskState
+from makespan.machine.records import Status, TaskState
+from makespan.machine.state import State
 
 WORDS = {
     Status.WAITING: "pending",
