@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,12 @@ class Point:
     y: float = 0.0
 
 
+print("imported")
+
+
 @ms.task
 def double(n: int) -> int:
+    print("doubling")
     return 2 * n
 
 
@@ -45,9 +50,14 @@ async def note(n: int) -> int:
     return n
 
 
-@ms.task(retries=1)
+@ms.task
 def fails(n: int) -> int:
     raise ValueError(f"no [red]{n}[/red] \\x1b[31mtoday")
+
+
+@ms.task(retries=1)
+def fails_twice(n: int) -> int:
+    raise ValueError(n)
 
 
 @ms.task(effect="irreversible")
@@ -108,6 +118,22 @@ def failing(n: int) -> int:
 
 
 @ms.workflow
+def failing_twice(n: int) -> int:
+    return fails_twice(n)
+
+
+@ms.task
+async def blocks() -> int:
+    time.sleep(1.6)
+    return 1
+
+
+@ms.workflow
+def blocking() -> int:
+    return blocks()
+
+
+@ms.workflow
 def hanging(n: int) -> int:
     return stubborn(n)
 
@@ -121,6 +147,8 @@ async def talk(n: int) -> list[str]:
 async def echo(point: Point) -> Point:
     return point
 '''
+
+MOST_S = 20.0
 
 PRICED = """
 [models.fast]
@@ -153,7 +181,7 @@ def makespan(*arguments: str) -> Said:
 
 
 class Process:
-    """The command line as a process of its own."""
+    """The command line as a process of its own; killed when a test waits too long for it."""
 
     def __init__(self, *arguments: str, folder: Path) -> None:
         environment = {**os.environ, "COLUMNS": "100", "PYTHONUNBUFFERED": "1"}
@@ -166,6 +194,8 @@ class Process:
             text=True,
         )
         self.lines: list[str] = []
+        self._limit = threading.Timer(MOST_S, self.child.kill)
+        self._limit.start()
 
     def until(self, pattern: str) -> str:
         """Read its stderr up to a line that matches."""
@@ -181,5 +211,7 @@ class Process:
 
     def end(self) -> Said:
         """Wait for its end."""
-        out, err = self.child.communicate(timeout=30)
+        out, err = self.child.communicate()
+        self._limit.cancel()
+        self._limit.join()
         return Said(self.child.returncode, out, "".join(self.lines) + err)

@@ -18,8 +18,9 @@ pytestmark = pytest.mark.slow
 
 def test_ctrl_c_prints_the_command_that_finishes_the_run(folder: Path) -> None:
     process = Process("run", "flows.py:notes", "-i", "n=5", folder=folder)
-    while not process.until("note started").endswith("\n") or (folder / "ran.txt").read_text().count("\n") < 5:
-        pass
+    for _ in range(5):
+        process.until("note started")
+    wait_for(folder / "ran.txt", lines=5)
     process.send(signal.SIGINT)
     stopped = process.end()
 
@@ -137,8 +138,8 @@ def test_a_closed_pipe_is_no_error(folder: Path) -> None:
     assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
 
 
-def wait_for(file: Path) -> None:
-    """Until the file is there: its process writes it right after the line that was waited for."""
+def wait_for(file: Path, *, lines: int = 1) -> None:
+    """Until the file has its lines: a task writes them right after the progress line that was waited for."""
     until = time.monotonic() + 10
-    while not file.exists():
-        assert time.monotonic() < until, f"{file} never came"
+    while not file.exists() or file.read_text().count("\n") < lines:
+        assert time.monotonic() < until, f"{file} never had {lines} lines"

@@ -20,13 +20,19 @@ def test_the_output_goes_to_stdout_and_progress_to_stderr() -> None:
 def test_json_is_one_object_with_the_promised_fields() -> None:
     said = makespan("run", "flows.py:twice", "-i", "n=21", "--json", "--quiet")
 
-    assert said.err == ""
     assert said.out.count("\n") == 1
     report = said.json
     assert report["status"] == "succeeded"
     assert report["output"] == 42
     assert report["tasks"] == {"succeeded": 1, "failed": 0, "skipped": 0, "cancelled": 0, "cached": 0}
     assert {"run_id", "cost_usd", "tokens", "makespan_s", "critical_path_s"} <= set(report)
+
+
+def test_what_modules_and_tasks_print_goes_to_stderr() -> None:
+    said = makespan("run", "flows.py:twice", "-i", "n=21", "--json", "-q")
+
+    assert said.json["output"] == 42
+    assert said.err == "imported\ndoubling\n"
 
 
 def test_text_output_is_printed_as_it_is(folder: Path) -> None:
@@ -49,8 +55,17 @@ def test_a_failed_run_exits_1_and_says_which_task_and_where() -> None:
 
     assert said.code == 1
     assert said.out == ""
-    assert "task fails failed after 2 attempts: ValueError: no [red]7[/red] today" in said.err
+    assert "task fails failed: ValueError: no [red]7[/red] today" in said.err
     assert "flows.py:" in said.err
+
+
+@pytest.mark.slow
+def test_a_failed_run_says_how_often_it_was_tried() -> None:
+    said = makespan("run", "flows.py:failing_twice", "-i", "n=7")
+
+    assert "task fails_twice failed after 2 attempts: ValueError: 7" in said.err
+    assert "fails_twice will be tried again in" in said.err
+    assert "2 attempts" in makespan("show").out
 
 
 def test_a_failed_run_still_prints_its_json() -> None:
@@ -137,4 +152,13 @@ def test_wide_groups_of_tasks_do_not_fill_the_screen() -> None:
     said = makespan("run", "flows.py:many", "-i", "n=500")
 
     assert said.out == "500\n"
-    assert len(said.err.splitlines()) < 40
+    assert len([line for line in said.err.splitlines() if line != "doubling"]) < 40
+
+
+@pytest.mark.slow
+def test_a_task_that_blocks_the_loop_is_named_with_its_line() -> None:
+    said = makespan("run", "flows.py:blocking")
+
+    assert said.out == "1\n"
+    assert "task 'blocks' blocks the event loop" in said.err
+    assert "flows.py:" in said.err

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.calling import makespan
 
-WRONG = '''
+WRONG = """
 import threading
 
 import makespan as ms
@@ -125,7 +125,7 @@ def unknown_pool(n: int) -> int:
 @ms.workflow
 def raises(n: int) -> int:
     raise KeyError("x")
-'''
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +139,7 @@ def wrong(folder: Path) -> None:
 N = ("-i", "n=1")
 CASES = {
     "missing file": (("wrnog.py:fine", *N), 2, "there is no file wrnog.py; did you mean 'wrong.py'?"),
+    "YAML": (("wrong.yaml",), 2, "only workflows in Python can be run yet"),
     "missing module": (("nowhere.at.all:x",), 2, "there is no module 'nowhere.at.all'"),
     "broken import": (("broken.py:x",), 2, "broken.py cannot be imported: ModuleNotFoundError"),
     "syntax error": (("syntax.py:x",), 2, "syntax.py:1"),
@@ -149,7 +150,11 @@ CASES = {
     "wrong type of Ref": (("wrong.py:wrong_type", *N), 2, "argument 's' of text gets the result of <Ref one>: int"),
     "missing argument": (("wrong.py:fine",), 2, "fine misses its argument 'n' (int); add -i n=…"),
     "unknown argument": (("wrong.py:fine", "-i", "nn=1"), 2, "fine has no parameter 'nn'; did you mean 'n'?"),
-    "wrong type of input": (("wrong.py:fine", "-i", "n=many"), 2, "parameter 'n' of fine wants int: 'many' does not fit"),
+    "wrong type of input": (
+        ("wrong.py:fine", "-i", "n=many"),
+        2,
+        "parameter 'n' of fine wants int: 'many' does not fit",
+    ),
     "doubled argument": (("wrong.py:fine", *N, *N), 2, "-i n=… is given twice"),
     "input without a name": (("wrong.py:fine", "-i", "7"), 2, "write name=value, name=@file, or a JSON object"),
     "missing input file": (("wrong.py:fine", "-i", "n=@none.txt"), 2, "none.txt cannot be read: No such file"),

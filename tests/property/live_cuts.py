@@ -22,14 +22,15 @@ from makespan.machine.state import State
 from tests.property.live_world import Life, reruns
 
 Turns = list[list[Fact]]
+ENDS = (TaskSucceeded, AttemptFailed, AttemptInterrupted, TaskCancelled)
 
 
 def cuts(turns: Turns) -> Iterator[tuple[int, Turns]]:
     """After every fact of a run but the last turn's: how many turns are whole, and what the journal holds.
 
-    The journal commits turns, so only cuts between turns happen. Inside a turn, facts that are one decision stay
-    together: a failed attempt and what follows from it, all that one cancellation ends, a started workflow and its scope,
-    a map and its items.
+    The journal commits turns, so only cuts between turns happen. Inside a turn, facts that are one decision
+    stay together: a failed attempt and what follows from it, all that one cancellation ends, a started
+    workflow and its scope, a map and its items.
     """
     for whole in range(1, len(turns)):
         yield whole, turns[:whole]
@@ -87,11 +88,9 @@ def attempts_without_one_end(state: State, turns: Turns) -> list[tuple[int, int]
             if fact.task in running:
                 wrong.append((fact.task, running[fact.task]))
             running[fact.task] = 0
-        elif isinstance(fact, (TaskSucceeded, AttemptFailed, AttemptInterrupted, TaskCancelled)):
-            if fact.task in running:
-                running[fact.task] += 1
+        elif isinstance(fact, ENDS) and fact.task in running:
+            running[fact.task] += 1
         for task in [task for task, ends in running.items() if ends]:
             wrong += [(task, running[task])] * (running[task] != 1)
             del running[task]
     return wrong + list(running.items())
-

@@ -1,8 +1,8 @@
-"""Random async workflows: a program is a list of statements as data, which a live body interprets with the real API.
+"""Random async workflows: a program is a list of statements as data; a live body interprets it with the real API.
 
-`racing` programs also use what depends on the order in which results arrive: shared lists, `first`, timeouts, deadlines,
-`asyncio.wait`, chance and identical calls in branches without scopes. The others must give the same output and graph
-whatever the durations are.
+`racing` programs also use what depends on the order in which results arrive: shared lists, `first`, timeouts,
+deadlines, `asyncio.wait`, chance and identical calls in branches without scopes. The others must give the same
+output and graph whatever the durations are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs of live bodies on a virtual clock, without a process loop, threads or disk: machine, bodies and a scripted world.
+"""Runs of live bodies on a virtual clock, without process loop, threads or disk: machine, bodies, scripted world.
 
     Life(call, seed) ─▶ run() ─▶ turns: the facts of every commit
     Life.resumed(turns[:cut], code, seed) ─▶ run()          a crash after `cut` commits, then other durations
@@ -84,7 +84,9 @@ class Life:
     def first(call: Any, seed: int, *, batches: bool = False, limits: Limits | None = None) -> Life:
         """A run that begins: its first turn is made."""
         traced = trace(call._unbound)
-        header = RunStarted("r-test", traced.workflow, traced.template.root, traced.inputs, STARTED_WALL_NS, 7, limits or Limits())
+        header = RunStarted(
+            "r-test", traced.workflow, traced.template.root, traced.inputs, STARTED_WALL_NS, 7, limits or Limits()
+        )
         graph = traced.template
         life = Life(State(), graph.registry.copy(), seed, batches=batches)
         life._take(life.machine.begin([header, *graph_facts(graph.nodes, graph.scopes)]))
@@ -92,7 +94,12 @@ class Life:
 
     @staticmethod
     def resumed(
-        turns: Sequence[Sequence[Fact]], code: Task[..., Any], seed: int, *, on_change: str = "stop", batches: bool = False
+        turns: Sequence[Sequence[Fact]],
+        code: Task[..., Any],
+        seed: int,
+        *,
+        on_change: str = "stop",
+        batches: bool = False,
     ) -> Life:
         """The run after a crash that left these turns; `code` may have changed."""
         state = State()

@@ -1,4 +1,4 @@
-"""Bodies whose code changed between two lives: what is known by name is kept, what is dear or irreversible asks first."""
+"""Bodies whose code changed between two lives: names keep what is done, what is dear or irreversible asks first."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 import makespan as ms
 from makespan.graph.node import Kind
 from makespan.machine.facts import AttemptStarted, DecisionMade, Fact, TaskDiverged, TaskFailed, TaskSucceeded
-from makespan.machine.resolve import arguments
 from makespan.machine.records import Status
+from makespan.machine.resolve import arguments
 from makespan.machine.state import fold
 from tests.property.live_programs import Code, Generator, block
 from tests.property.live_world import Life

@@ -17,7 +17,7 @@ from makespan.authoring.context import BodyContext, running_body
 from makespan.authoring.failures import raisable
 from makespan.authoring.loop import BodyLoop, TimerHandle
 from makespan.authoring.place import Place, Registry, current
-from makespan.authoring.ref import Ref
+from makespan.authoring.ref import Ref, Several
 from makespan.authoring.task import HOOKS
 from makespan.codec import NotEncodable
 from makespan.errors import ErrorRecord, GraphError, TaskError, record_of
@@ -108,7 +108,7 @@ class LiveBodies:
             return None
         inside.is_over = True
         for branch in inside.failed_branches:
-            if not branch._log_traceback:  # type: ignore[attr-defined]  # asyncio's own mark: nobody has asked for it
+            if not branch._log_traceback:  # asyncio's own mark: somebody has looked at it
                 continue
             error = branch.exception()
             if error is not None and not (isinstance(error, TaskError) and error.type in _CANCELLED):
@@ -129,7 +129,10 @@ class LiveBodies:
         """Drop all bodies without letting them run on: the process is done with this run."""
         for body in [*self._bodies.values()]:
             body._log_destroy_pending = False  # type: ignore[attr-defined]  # dropped on purpose, the journal has it all
-            body.get_coro().close()
+            try:
+                body.get_coro().close()
+            except Exception:  # noqa: BLE001 - dropped code may await or raise on its way out; nobody hears it
+                continue
         self._bodies.clear()
 
     def _at(self, at: int) -> None:
@@ -198,7 +201,7 @@ class LiveBodies:
     def _wait_for_all(self, ref: Ref[Any]) -> Generator[Any, None, Any]:
         group = ref._several
         assert group is not None
-        yield from self._all(ref, raise_early=group.errors == Errors.RAISE).__await__()
+        yield from self._all(group).__await__()
         values = []
         for part in group.refs:
             if part._several is not None:
@@ -212,16 +215,22 @@ class LiveBodies:
                     values.append(self._value(part, finished))
         return values
 
-    async def _all(self, ref: Ref[Any], *, raise_early: bool) -> None:
-        """Until all have ended, or (raise_early) one has failed; one future for them all.
+    async def _all(self, group: Several) -> None:
+        """Until all have ended, or one has failed whose failure is the group's; one future for them all.
 
         As with asyncio.gather the other failures are received too: whoever awaits a group has looked at all of it.
         """
-        fragile = _fragile(ref, raise_early)
-        missing = [task for task in fragile if task not in self._results]
-        ended_before = [self._results[task] for task in fragile if task in self._results]
-        failed = [finished for finished in ended_before if finished.error is not None and fragile[finished.id]]
-        self._received.update(finished.id for finished in failed)
+        fragile: dict[TaskId, bool] = {}
+        _note_fragile(group, True, fragile)
+        missing: list[TaskId] = []
+        failed: list[Finished] = []
+        for task, fails in fragile.items():
+            known = self._results.get(task)
+            if known is None:
+                missing.append(task)
+            elif fails and known.error is not None:
+                self._received.add(task)
+                failed.append(known)
         if failed and not missing:
             raise self._error(min(failed, key=lambda finished: finished.at))
         if not missing:
@@ -344,16 +353,14 @@ def _outcome(finished: Finished) -> bytes:
     return _encode(OutcomeRecord(finished.status, msgspec.Raw(value), error, finished.key))
 
 
-def _fragile(ref: Ref[Any], raises: bool) -> dict[TaskId, bool]:
-    """The tasks of a group of Refs, and whether the failure of each is the group's failure."""
-    group = ref._several
-    if group is None:
-        return {ref._task: raises and ref._mode != Mode.OUTCOME}
-    found: dict[TaskId, bool] = {}
+def _note_fragile(group: Several, raises: bool, found: dict[TaskId, bool]) -> None:
+    """Note the tasks of a group of Refs, and whether the failure of each is the failure of the whole."""
+    raises = raises and group.errors == Errors.RAISE
     for part in group.refs:
-        for task, fails in _fragile(part, raises and group.errors == Errors.RAISE).items():
-            found[task] = found.get(task, False) or fails
-    return found
+        if part._several is not None:
+            _note_fragile(part._several, raises, found)
+        elif part._task not in found or not found[part._task]:
+            found[part._task] = raises and part._mode != Mode.OUTCOME
 
 
 def _next_number() -> int:
@@ -367,7 +374,7 @@ def _next_number() -> int:
 def _note_branch(branch: asyncio.Task[Any]) -> None:
     """An asyncio task of a body is done: if it failed, somebody has to look at it."""
     inside = running_body.get()
-    if inside is not None and not branch.cancelled() and branch._exception is not None:  # type: ignore[attr-defined]
+    if inside is not None and not branch.cancelled() and branch._exception is not None:
         inside.failed_branches.append(branch)
 
 

@@ -392,11 +392,11 @@ class scope:  # noqa: N801 - reads as a statement: `async with ms.scope("booking
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is GeneratorExit:
-            return False  # the body is dropped, from outside of its context: nobody will hear of anything
+            return  # the body is dropped, from outside of its context: nobody will hear of anything
         current.reset(self._token)
         bodies = self._outer.builder
         assert isinstance(bodies, LiveBodies)
-        if self._error is None and kind is not GeneratorExit:
+        if self._error is None:
             self._ended = bodies.loop.create_future()
             bodies.close_scope(self._id, error is not None)
             await self._ended

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from makespan.errors import ErrorRecord, LimitError, TaskError
+from makespan.errors import ErrorRecord, LimitError, TaskError, qualified_name
 
 _LIMIT = "makespan.errors.LimitError"
 
@@ -20,8 +20,7 @@ def raisable(
     """
     kinds: tuple[type[BaseException], ...] = (LimitError, *declared) if _LIMIT in record.lineage else declared
     for kind in kinds:
-        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        if name in record.lineage:
+        if qualified_name(kind) in record.lineage:
             mixed: Any = _mixed(kind)  # type: ignore[arg-type]  # classes are hashable, their stubs say otherwise
             error: TaskError = mixed.__new__(mixed)
             TaskError.__init__(error, task, record, attempts)
@@ -31,4 +30,5 @@ def raisable(
 
 @lru_cache(maxsize=256)
 def _mixed(kind: type[BaseException]) -> type:
-    return type(kind.__name__, (TaskError, kind), {"__module__": kind.__module__, "__init__": TaskError.__init__, "__str__": Exception.__str__})
+    own = {"__module__": kind.__module__, "__init__": TaskError.__init__, "__str__": Exception.__str__}
+    return type(kind.__name__, (TaskError, kind), own)

@@ -42,7 +42,10 @@ class BodyLoop:
     """
 
     def __init__(
-        self, set_timer: Callable[[float, Callable[[], None]], TimerHandle], note_branch: Callable[[BodyTask], object], next_number: Callable[[], int]
+        self,
+        set_timer: Callable[[float, Callable[[], None]], TimerHandle],
+        note_branch: Callable[[asyncio.Task[Any]], object],
+        next_number: Callable[[], int],
     ) -> None:
         self._ready: deque[asyncio.Handle] = deque()
         self._set_timer, self._note_branch, self._next_number = set_timer, note_branch, next_number

@@ -198,7 +198,7 @@ class Pieces:
             self.put_list(value, item_type(annotation, 0), where, hooks)
         elif isinstance(value, dict):
             self.pending.append(_map_header(len(value)))
-            for name, item in value.items():
+            for name, item in sorted(value.items(), key=lambda entry: _encode(entry[0])):
                 check_plain(name)
                 self.pending.append(_encode(name))
                 self.put(item, item_type(annotation, 1), where, hooks)

@@ -13,6 +13,7 @@ import inspect
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from hashlib import blake2b
+from math import isfinite
 from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 import msgspec
@@ -21,7 +22,7 @@ from makespan.authoring.place import InsideTask, Place, current
 from makespan.authoring.ref import Ref, unbound
 from makespan.authoring.signature import AuthoringHooks, Signature
 from makespan.codec import NotEncodable
-from makespan.errors import GraphError, suggestion
+from makespan.errors import GraphError, qualified_name, suggestion
 from makespan.graph.node import Declaration, Effect, Kind, Options
 from makespan.ports import AttemptInfo, Produced, TaskCode
 from makespan.values import Nanos, NanoUsd, nano_usd, nanos
@@ -186,10 +187,36 @@ class Task(Generic[P, T_co]):
 
 
 def check_options(options: Mapping[str, Any], fn: Any) -> None:
-    """Refuse unknown options, with a suggestion."""
-    for name in options:
+    """Refuse unknown options, with a suggestion, and values that make no sense."""
+    where = getattr(fn, "__name__", fn)
+    for name, value in options.items():
         if name not in _DECLARED:
-            raise GraphError(f"{getattr(fn, '__name__', fn)}: no option is called {name!r}{suggestion(name, _DECLARED)}")
+            raise GraphError(f"{where}: no option is called {name!r}{suggestion(name, _DECLARED)}")
+        wanted = _wanted(name, value)
+        if wanted is not None:
+            raise GraphError(f"{where}: {name}={value!r}: {wanted}")
+
+
+def _wanted(name: str, value: Any) -> str | None:
+    """What an option must be, if the value is not that."""
+    if name in ("timeout_s", "deadline_s", "budget_usd"):
+        least = 0.0 if name == "budget_usd" else 1e-9
+        is_amount = value is None or (isinstance(value, int | float) and isfinite(value) and value >= least)
+        return None if is_amount else "it is a number above 0"
+    if name in ("retries", "priority"):
+        is_count = type(value) is int and (value >= 0 or name == "priority")
+        return None if is_count else "it is a whole number" + (", at least 0" if name == "retries" else "")
+    if name in ("retry_on", "raises"):
+        kinds = value if isinstance(value, tuple) else (value,)
+        fits = all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds)
+        return None if fits else "it is an exception class or a tuple of them"
+    if name == "needs":
+        fits = isinstance(value, Mapping) and all(type(units) is int and units > 0 for units in value.values())
+        return None if fits else "it gives a whole number above 0 for each pool or rate"
+    if name in ("key", "version"):
+        fits = isinstance(value, str) and (bool(value) or name == "version")
+        return None if fits else "it is a text"
+    return None
 
 
 def read_options(given: Mapping[str, Any], defaults: Options) -> Options:
@@ -223,11 +250,6 @@ def read_options(given: Mapping[str, Any], defaults: Options) -> Options:
 
 def _classes(given: Any) -> tuple[type[BaseException], ...]:
     return given if isinstance(given, tuple) else (given,)
-
-
-def qualified_name(kind: type) -> str:
-    """`module.Name`; builtins without the module."""
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def code_digest(fn: Callable[..., Any]) -> str:

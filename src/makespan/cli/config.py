@@ -32,14 +32,10 @@ def show(origin: bool = False, store: str | None = None, as_json: bool = False) 
     if as_json:
         import msgspec
 
-        listed = [
-            {"name": name, "value": value, "origin": config.origins.get(name, "default")} for name, value in rows
-        ]
+        listed = [{"name": name, "value": value, "origin": config.origins.get(name, "default")} for name, value in rows]
         click.echo(msgspec.json.encode({"file": config.path or None, "values": listed}).decode())
         return 0
-    cells = [
-        [name, _shown(value), config.origins.get(name, "default")][: 3 if origin else 2] for name, value in rows
-    ]
+    cells = [[name, _shown(value), config.origins.get(name, "default")][: 3 if origin else 2] for name, value in rows]
     click.echo("\n".join(table(cells)))
     return 0
 

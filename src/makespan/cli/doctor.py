@@ -24,7 +24,10 @@ Finding = tuple[str, str, str]
 @store_option
 @json_option
 def command(store: str | None, as_json: bool) -> int:
-    """Look at Python, libraries, the store, its file system and disk, the embedded model. Exit code 5: something is broken."""
+    """Look at Python, libraries, the store, its file system and disk, the embedded model.
+
+    Exit code 5 when something is broken.
+    """
     from makespan.cli.failures import DONE, ENVIRONMENT
     from makespan.cli.text import table
     from makespan.config import load_config
@@ -68,9 +71,9 @@ def _library(name: str) -> Finding:
 
 
 def _sqlite() -> Finding:
-    from makespan.journal.store_file import apsw
+    from makespan.journal.store_file import sqlite_version
 
-    return ("sqlite", "ok", f"{apsw.sqlite_lib_version()} (apsw)")
+    return ("sqlite", "ok", f"{sqlite_version()} (apsw)")
 
 
 def _store(store: str) -> Finding:
@@ -96,7 +99,7 @@ def _file_system(folder: Path) -> Finding:
     kind = file_system_of(folder, Path("/proc/mounts"))
     if kind is None:
         return ("file system", "ok", "unknown kind; a store must not be on a network file system")
-    if kind in NETWORK or kind.startswith("fuse.") and kind.removeprefix("fuse.") in NETWORK:
+    if kind in NETWORK or (kind.startswith("fuse.") and kind.removeprefix("fuse.") in NETWORK):
         return ("file system", "broken", f"{kind} at {folder} is a network file system; put the store on a local disk")
     return ("file system", "ok", f"{kind} at {folder}")
 

@@ -34,9 +34,6 @@ def guarded(command: Callable[[], Any]) -> int:
         return INTERRUPTED
     except click.ClickException as error:
         return _usage(error)
-    except BrokenPipeError:  # `makespan logs RUN | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return DONE
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
@@ -64,7 +61,7 @@ def explained(error: Exception) -> int:
         say(f"error: {record.type}: {clean(record.message)} ({record.where})")
         _trace_if_asked()
         return USAGE
-    say(f"this is a bug in makespan: {record.type}: {clean(record.message)} ({record.where})")
+    say(f"this is a bug in makespan: {record.type}: {clean(record.message)}{_innermost(error)}")
     if not _trace_if_asked():
         say("set MAKESPAN_DEBUG=1 to see the traceback, and please report it")
     return FAILED
@@ -102,6 +99,12 @@ def _is_users_code(error: Exception) -> bool:
             return True
         tracebacks = tracebacks.tb_next
     return False
+
+
+def _innermost(error: BaseException) -> str:
+    """Where it (or what caused it) was raised: for a bug, the engine's own line is the one that tells."""
+    frames = traceback.extract_tb((error.__cause__ or error).__traceback__)
+    return f" ({frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name})" if frames else ""
 
 
 def _trace_if_asked() -> bool:

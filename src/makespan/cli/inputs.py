@@ -5,6 +5,7 @@ A value is JSON where the parameter's type wants it, else text; a `str` paramete
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -114,10 +115,8 @@ def _candidates(parameter: Parameter, text: Any) -> Iterable[Any]:
         except UnicodeDecodeError:
             raise UsageError(f"-i {parameter.name}=@…: the file is not text (UTF-8)") from None
     if parameter.annotation is not str:
-        try:
+        with contextlib.suppress(msgspec.MsgspecError):
             yield msgspec.json.decode(text)
-        except msgspec.MsgspecError:
-            pass
     yield text
 
 

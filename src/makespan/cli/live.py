@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from makespan.cli.text import duration, money, one_line, sign
-from makespan.cli.view import Group, View
+from makespan.cli.view import Group, View, shielded
 from makespan.handle import Run
 
 REFRESH_PER_S = 5
@@ -43,13 +43,11 @@ class LiveProgress:
         self._view = View(run.state, usual_s)
         name = run.state.started.workflow if run.state.started else ""
         self._title = f"{one_line(name, 60)}  {run.id}"
-        run.watch(self._view.take)
+        run.watch(shielded(self._view.take))
         self._live = Live(
             console=self._console,
             refresh_per_second=REFRESH_PER_S,
-            get_renderable=self.render,
-            redirect_stdout=False,
-            redirect_stderr=False,
+            get_renderable=self.render,  # what tasks print appears above it
         )
         self._live.start()
 

@@ -30,9 +30,7 @@ class Duration(click.ParamType[float]):
             self.fail(f"{value!r} is not longer than nothing", param, ctx)
         return seconds
 
-    def _plain(
-        self, text: str, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
+    def _plain(self, text: str, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if not re.fullmatch(r"\d+(\.\d+)?", text):
             self.fail(f"{value!r} is no duration; write 90s, 10m, 1h30m or a number of seconds", param, ctx)
         return float(text)

@@ -101,13 +101,12 @@ def _levels(graph: Graph) -> list[int]:
     return [counts[each] for each in sorted(counts)]
 
 
-def _lines(
-    workflow: Task[..., Any], graph: Graph, plan: dict[str, Any], typical: dict[str, Typical]
-) -> Iterator[str]:
+def _lines(workflow: Task[..., Any], graph: Graph, plan: dict[str, Any], typical: dict[str, Typical]) -> Iterator[str]:
     from makespan.cli.text import duration, money
 
     estimate = plan["estimate"]
-    yield f"{plan['workflow']}: {plan['tasks']} tasks, {plan['edges']} edges, depth {plan['depth']}, width {plan['width']}"
+    sizes = f"{plan['tasks']} tasks, {plan['edges']} edges, depth {plan['depth']}, width {plan['width']}"
+    yield f"{plan['workflow']}: {sizes}"
     if not getattr(workflow, "is_traced", False) and plan["grows"]:
         yield "an async workflow: its graph grows as it goes; this is what is known before it starts"
     elif plan["grows"]:
@@ -128,10 +127,11 @@ def _tasks(graph: Graph, typical: dict[str, Typical]) -> Iterator[str]:
     nodes = [node for node in nodes if node.declaration.kind in shown]
     for node in nodes[:LISTED_TASKS]:
         sources = [graph.nodes[task].key for task in dict.fromkeys(needs(node)) if task in graph.nodes]
-        after = f"  after {', '.join(sources[:4])}{', …' if len(sources) > 4 else ''}" if sources else ""
+        after = f"after {', '.join(sources[:4])}{', …' if len(sources) > 4 else ''}" if sources else ""
         known = typical.get(node.key)
-        usual = f"  ~{duration(known.duration_s)}" if known else ""
-        cost = f" {money(known.cost_usd)}" if known and known.cost_usd else ""
-        yield f"  {one_line(node.label or node.key, 60)}{one_line(after, 160) and '  ' + one_line(after, 160)}{usual}{cost}"
+        usual = f"~{duration(known.duration_s)}" if known else ""
+        cost = money(known.cost_usd) if known and known.cost_usd else ""
+        parts = [one_line(node.label or node.key, 60), one_line(after), usual, cost]
+        yield f"  {'  '.join(filter(None, parts))}"
     if len(nodes) > LISTED_TASKS:
         yield f"  … {len(nodes) - LISTED_TASKS} more"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from makespan.cli.text import one_line
-from makespan.cli.view import View
+from makespan.cli.view import View, shielded
 from makespan.handle import Run
 from makespan.machine import facts as f
 from makespan.machine.records import Status
@@ -135,7 +135,7 @@ class PlainProgress:
             if task.status == Status.RUNNING and task.kind in SHOWN_KINDS:
                 self._started.add((task.number, task.attempt))
                 self._line(f.AttemptStarted(task.number, task.started_at), state)
-        run.watch(self.take)
+        run.watch(shielded(self.take))
 
     def take(self, facts: Sequence[f.Fact], state: State) -> None:
         assert self._view is not None

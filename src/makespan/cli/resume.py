@@ -15,9 +15,7 @@ class Deadline(click.ParamType[tuple[bool, float]]):
 
     name = "deadline"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[bool, float]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[bool, float]:
         text = str(value).strip()
         return text.startswith("+"), DURATION.convert(text.removeprefix("+"), param, ctx)
 
@@ -58,6 +56,7 @@ def command(
     from makespan.cli.stored import FINAL, find_run, fold, must_open
     from makespan.cli.targets import find_workflow
     from makespan.config import load_config
+    from makespan.errors import UsageError
     from makespan.handle import Run
 
     config = load_config(store=store)
@@ -73,6 +72,8 @@ def command(
     if deadline is not None:
         options["deadline_s"] = _from_start(deadline, row.started_wall_ns)
     chosen: Any = {name: value for name, value in options.items() if value}
+    if not row.target and not is_final:
+        raise UsageError(f"run {row.run_id} was started by a program that has no file; resume it there: ms.resume(...)")
     workflow = None if is_final else find_workflow(row.target)[0]
 
     def begin(engine: Engine) -> Run[Any]:

@@ -20,9 +20,7 @@ from makespan.cli.options import DURATION, MONEY, input_option, json_option, qui
 @store_option
 @json_option
 @quiet_option
-def command(
-    target: str, inputs: tuple[str, ...], store: str | None, as_json: bool, quiet: bool, **options: Any
-) -> int:
+def command(target: str, inputs: tuple[str, ...], store: str | None, as_json: bool, quiet: bool, **options: Any) -> int:
     """Run the workflow TARGET to its end, or to the first thing that stops it.
 
     TARGET is file.py:workflow or package.module:workflow; the name may be left out where there is only one.

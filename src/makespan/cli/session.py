@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -20,7 +23,6 @@ from makespan.errors import TaskError
 from makespan.handle import Run
 from makespan.ports import Journal
 from makespan.result import Result
-from makespan.runtime.watchdog import Blocked, Watchdog
 from makespan.traces.estimate import from_totals
 from makespan.traces.summary import Summary
 from makespan.traces.words import short_id
@@ -53,23 +55,21 @@ class Report(msgspec.Struct):
 
 def drive(config: Config, begin: Callable[[Engine], Run[Any]], *, quiet: bool, as_json: bool) -> int:
     """Start or resume a run, follow it to its end, print the report; gives the exit code."""
-    report = asyncio.run(_drive(config, begin, choose_progress(quiet)))
+    with contextlib.redirect_stdout(sys.stderr):  # what tasks print is no data of ours
+        report = asyncio.run(_drive(config, begin, choose_progress(quiet)))
     return tell(report, as_json)
 
 
 async def _drive(config: Config, begin: Callable[[Engine], Run[Any]], progress: Progress) -> Report:
     async with Engine(**engine_from(config)) as engine:
         run = begin(engine)
-        watchdog = Watchdog(lambda blocked: _blocked(progress, blocked), lambda: _label(run))
-        with interruptible(run, engine.store):
+        with interruptible(run, engine.store), noted(progress):
             workflow = run.state.started.workflow if run.state.started else ""
             if run.status == "running":
                 progress.attach(run, from_totals(earlier_totals(engine.journal, workflow)).makespan_s)
-            watchdog.start()
             try:
                 result = await run
             finally:
-                watchdog.stop()
                 progress.close()
         return report_of(run, result)
 
@@ -169,10 +169,23 @@ def _said(error: BaseException) -> str:
     return str(error) if isinstance(error, TaskError) or str(error) else type(error).__name__
 
 
-def _blocked(progress: Progress, blocked: Blocked) -> None:
-    progress.note(blocked.message)
+@contextlib.contextmanager
+def noted(progress: Progress) -> Iterator[None]:
+    """While inside, what the engine warns of (a task that blocks the loop) appears beside the progress."""
+    logger, handler = logging.getLogger("makespan"), _Notes(progress)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
-def _label(run: Run[Any]) -> str:
-    attempts = getattr(getattr(run, "driver", None), "attempts", None)
-    return attempts.current if attempts is not None else run.id
+class _Notes(logging.Handler):
+    """Log records as notes; may be called from any thread."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__(logging.WARNING)
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._progress.note(record.getMessage())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from makespan.authoring.workflow import Workflow
 from makespan.errors import UsageError, suggestion
 from makespan.runtime.targets import load_module, split_target
 
+NOT_YET = (".yaml", ".yml", ".md")
+
 
 def find_workflow(target: str) -> tuple[Task[..., Any], str]:
     """The workflow (or single task) and the target under which any other process finds it again.
@@ -21,8 +24,11 @@ def find_workflow(target: str) -> tuple[Task[..., Any], str]:
         UsageError: no such file, module or name. GraphError: the import raised.
     """
     _see_the_current_folder()
+    if target.endswith(NOT_YET):
+        raise UsageError(f"{target}: only workflows in Python can be run yet; write file.py:workflow")
     source, name = split_target(target) if ":" in target else (target, "")
-    module = load_module(source)
+    with contextlib.redirect_stdout(sys.stderr):  # what a module prints while it is imported is no data of ours
+        module = load_module(source)
     name = name or _only_workflow(module, source)
     found: Any = module
     for part in name.split("."):

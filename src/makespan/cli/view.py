@@ -5,12 +5,14 @@ Cost: under 1 µs a fact; the critical path is computed at most 2 % of the time.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 
 from makespan.machine.facts import Fact
 from makespan.machine.records import TaskState
 from makespan.machine.state import State
+from makespan.runtime.drive import Watcher
 from makespan.traces.summary import critical_path, duration_ns
 from makespan.traces.words import SHOWN_KINDS, WORDS, name_of
 
@@ -104,7 +106,7 @@ class View:
         now = time.perf_counter()
         if now >= self._path_due_s:
             try:
-                self._path_s = sum(duration_ns(self.state, t) for t in critical_path(self.state)) / 1e9
+                self._path_s = sum(duration_ns(task) for task in critical_path(self.state)) / 1e9
             except (IndexError, RuntimeError):  # the engine's thread added tasks meanwhile: next time
                 return self._path_s
             self._path_due_s = now + CRITICAL_PATH_SHARE * (time.perf_counter() - now)
@@ -122,3 +124,19 @@ class View:
             return "unknown"
         left_s = self.usual_s - self.state.at / 1e9
         return f"{left_s:.0f} s" if left_s > 0 else f"longer than usual ({self.usual_s:.1f} s)"
+
+
+def shielded(watcher: Watcher) -> Watcher:
+    """A watcher that falls silent when it fails: a display never harms the run it shows."""
+    is_well = [True]
+
+    def watch(facts: Sequence[Fact], state: State) -> None:
+        if is_well[0]:
+            try:
+                watcher(facts, state)
+            except Exception:
+                is_well[0] = False
+                if os.environ.get("MAKESPAN_DEBUG"):
+                    raise
+
+    return watch

@@ -26,6 +26,11 @@ LOG_LIMIT_BYTES = 32 << 20
 RETRY_S = 0.005
 
 
+def sqlite_version() -> str:
+    """The version of the SQLite that reads and writes stores."""
+    return apsw.sqlite_lib_version()
+
+
 def open_writer(path: str, vfs: str | None) -> apsw.Connection:
     """A connection that may write; makes folder, file and tables where they are missing.
 

@@ -5,8 +5,8 @@
     claimed      the bodies of this life asked for the task, entered the scope, left the scope
     delivery     the earliest undelivered entry that is claimed, then drain, then the next
 
-A resumed body asks for its tasks again and *claims* them by id. Entries nobody has claimed are passed over and delivered
-at their claim, should it come.
+A resumed body asks for its tasks again and *claims* them by id. Entries nobody has claimed are passed over and
+delivered at their claim, should it come.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from makespan.machine.facts import AttemptStarted, ScopeAdded
 from makespan.machine.observations import StartAttempt
 from makespan.machine.records import Status, TaskState
 from makespan.machine.resolve import arguments
+from makespan.values import TaskId
 
 if TYPE_CHECKING:
     from makespan.machine.machine import Machine
@@ -79,13 +80,13 @@ def start_call(machine: Machine, task: TaskState) -> None:
         StartAttempt(
             number,
             task.attempt,
-            spec.id,
+            TaskId(spec.id),
             task.declaration,
             args,
             spec.label,
             reserved,
             task.errors[-1].message if task.errors else "",
-        )  # type: ignore[arg-type]
+        )
     )
 
 

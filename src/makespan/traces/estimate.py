@@ -50,10 +50,7 @@ def typical_tasks(states: Iterable[State]) -> dict[str, Typical]:
             if task.kind == Kind.CALL and task.status == Status.SUCCEEDED:
                 durations.setdefault(task.declaration.key, []).append(duration_ns(task))
                 costs.setdefault(task.declaration.key, []).append(task.cost)
-    return {
-        key: Typical(median(seen) / 1e9, median(costs[key]) / 1e9, len(seen))
-        for key, seen in durations.items()
-    }
+    return {key: Typical(median(seen) / 1e9, median(costs[key]) / 1e9, len(seen)) for key, seen in durations.items()}
 
 
 def for_graph(graph: Graph, typical: Mapping[str, Typical], totals: Estimate) -> Estimate:

@@ -1,9 +1,9 @@
 """Spans as a chart of text, in a given width.
 
-    study     ──────────────────          1.80 s *      a workflow around its tasks
-    plan      ▇▇▇▇                        0.40 s *
-    search        ░░░░░░░                 0.71 s
-    search        ▇▇▇▇▇▇▇▇▇▇▇▇▇▇          1.40 s *      * and ▇: on the critical path
+study     ──────────────────          1.80 s *      a workflow around its tasks
+plan      ▇▇▇▇                        0.40 s *
+search        ░░░░░░░                 0.71 s
+search        ▇▇▇▇▇▇▇▇▇▇▇▇▇▇          1.40 s *      * and ▇: on the critical path
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def gantt(spans: Sequence[Span], width: int, now_s: float, rows: int = MOST_ROWS
     lines = [_row(span, name_width, chart, scale, start_s, now_s) for span in kept]
     if len(kept) < len(spans):
         lines.append(f"… {len(spans) - len(kept)} shorter attempts are not shown")
-    lines.append(f"0 s{'':{max(0, name_width + chart - 4)}}{end_s - start_s:9.3f} s  (* critical path)")
+    lines.append(f"{'* critical path':<{name_width + chart + 1}} {end_s - start_s:9.3f} s")
     return lines
 
 

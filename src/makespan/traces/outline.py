@@ -1,9 +1,9 @@
 """A run's tasks as an indented list, wide groups folded into one line with counts.
 
-    plan                 a task
-    search × 500         many of one key in one scope
-      fetch              what a sub-workflow or a map holds
-    booking/             a named scope
+plan                 a task
+search × 500         many of one key in one scope
+  fetch              what a sub-workflow or a map holds
+booking/             a named scope
 """
 
 from __future__ import annotations

@@ -95,9 +95,7 @@ class SpanFold:
         state, task = self.state, self.state.tasks[fact.task]
         scope = scope_path(state, task.spec.scope)
         kind = Kind(task.kind).name.lower()
-        span = Span(
-            short_id(task), task.declaration.key, name_of(task), scope, kind, task.attempt, fact.at / 1e9
-        )
+        span = Span(short_id(task), task.declaration.key, name_of(task), scope, kind, task.attempt, fact.at / 1e9)
         self._last[fact.task] = span
         self.all.append(span)
 
