@@ -86,7 +86,7 @@ _HOME = {
     "Result": "result",
 }
 
-__all__ = list(_HOME)  # noqa: PLE0604 - names only
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -221,7 +221,7 @@ class Engine:
         lease = self.journal.acquire(
             run_id, self.world.owner(), self.world.wall_ns(), LEASE_NS, may_replace=lambda row: self._may_replace(row)
         )
-        row, state = self._folded(run_id)
+        _row, state = self._folded(run_id)
         run: Run[Any] = Run(lease, state, template_of(code).registry.copy(), code.returns, self.store)
         budget, deadline = options.get("budget_usd"), options.get("deadline_s")
         assert state.started is not None
@@ -262,10 +262,10 @@ class Engine:
     def _launch(self, run: Run[Any], header: RunStarted, first: Callable[[], Turn]) -> None:
         self._runs[run.id] = run
         bodies = LiveBodies(run.registry, run.id, header.seed, header.started_wall_ns)
-        gate = RunGate(self.broker, self.world, run.lease, self._grant)
+        gate = RunGate(self.broker, self.journal, self.world, run.lease, self._grant)
         pricing = RunPricing(run.code_of, self.services)
         run.machine = Machine(run.state, bodies=bodies, pricing=pricing, gate=gate)
-        run.bodies = bodies
+        run.bodies, run.gate = bodies, gate
         clock = Clock(self.world, header.started_wall_ns, run.state.at)
         run.driver = Driver(
             run.machine,
@@ -298,6 +298,7 @@ class Engine:
         run.bodies.close()
         self.broker.release_run(run.id)
         self._grant()
+        self._runs.pop(run.id, None)
         if not isinstance(error, LeaseLost):
             try:
                 self.journal.release(run.lease)
@@ -371,6 +372,8 @@ class Engine:
         """Every now and then: has another process asked for something?"""
         self._look_timer = self.world.call_at(self.world.monotonic_ns() + LOOK_NS, self._look)
         live = [run_id for run_id, run in self._runs.items() if not run.done.done()]
+        if self.broker.waiting and not self.committer.is_busy:
+            self._grant()  # other processes may have made room
         if not live or self.committer.is_busy or not self.journal.changed():
             return
         for request in self.journal.requests(live):
@@ -407,9 +410,11 @@ class Engine:
         """Hand units that came back to those in line."""
         if not self.broker.waiting:
             return
-        for run_id, task, _ in self.broker.grants(self.world.wall_ns()):
+        for run_id, task, attempt in self.broker.grants(self.world.wall_ns()):
             run = self._runs[run_id]
-            run.driver.post(Granted(run.driver.clock(), task))
+            needs = self.broker.held()[(run_id, task, attempt)]
+            if run.gate.claim(task, attempt, needs):
+                run.driver.post(Granted(run.driver.clock(), task))
         due = self.broker.next_grant_at()
         if due is not None and self._grant_timer is None:
             wait = max(due - self.world.wall_ns(), 0)

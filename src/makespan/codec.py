@@ -32,12 +32,12 @@ class NotEncodable(GraphError):
 class Codec:
     """Encoder and decoder of one declared type. Cost: 0.1 µs for scalars, about 1 µs + size for the rest."""
 
-    __slots__ = ("_decoder", "_encoder", "annotation", "exact")
+    __slots__ = ("_decoder", "_encoder", "_plain_encoder", "annotation", "exact")
 
     def __init__(self, annotation: Any, hooks: Hooks) -> None:
         self.annotation = annotation
         self.exact = EXACT.get(annotation) if _is_hashable(annotation) else None
-        self._encoder = hooks.encoder
+        self._encoder, self._plain_encoder = hooks.encoder, hooks.plain_encoder
         try:
             self._decoder = msgspec.msgpack.Decoder(annotation, dec_hook=hooks.decode)
         except (TypeError, NameError) as error:
@@ -50,15 +50,20 @@ class Codec:
             NotEncodable: the value does not fit the type, or holds what JSON-like data cannot.
         """
         if type(value) is self.exact:
-            return self._encoder.encode(value)
+            return self._encode_any(value)
         if self.annotation is Any:
             check_plain(value)
-            return self._encoder.encode(value)
+            return self._encode_any(value)
         if self.exact is float and type(value) is int:
-            return self._encoder.encode(float(value))
+            try:
+                return self._encoder.encode(float(value))
+            except OverflowError:
+                raise NotEncodable("the number is too large for a float") from None
         encoded = self._encode_any(value)
         try:
-            return self._encoder.encode(self._decoder.decode(encoded))
+            return self._encode_any(self._decoder.decode(encoded))
+        except NotEncodable:
+            raise
         except (msgspec.ValidationError, ValueError, TypeError) as error:
             raise NotEncodable(f"{error} (declared {_name(self.annotation)}, got {_name(type(value))})") from None
 
@@ -68,6 +73,8 @@ class Codec:
         except NotEncodable:
             raise
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            if "str keys" in str(error):
+                return self._plain_encoder.encode(in_order(value, self._plain_encoder))
             raise NotEncodable(f"{_name(type(value))} cannot be stored: {error}") from None
 
     def decode(self, encoded: bytes) -> Any:
@@ -85,6 +92,7 @@ class Hooks:
         self._custom = dict(custom or {})
         self._codecs: dict[Any, Codec] = {}
         self.encoder = msgspec.msgpack.Encoder(enc_hook=self.encode, order="deterministic", decimal_format="string")
+        self.plain_encoder = msgspec.msgpack.Encoder(enc_hook=self.encode, decimal_format="string")
 
     def codec(self, annotation: Any) -> Codec:
         """The codec of a declared type, made once."""
@@ -101,7 +109,7 @@ class Hooks:
             if isinstance(value, kind):
                 return to_plain(value)
         if hasattr(value, "model_dump"):
-            return value.model_dump(mode="json")
+            return value.model_dump(mode="json", by_alias=True, round_trip=True)
         if isinstance(value, PurePath):
             return str(value)
         if type(value).__module__ == "numpy":
@@ -149,10 +157,26 @@ def check_plain(value: Any, depth: int = 0) -> None:
         )
 
 
+def in_order(value: Any, encoder: msgspec.msgpack.Encoder) -> Any:
+    """A value whose dicts and sets stand in the order of their encoded keys, for what the deterministic encoder does not
+    take: dicts whose keys are no text."""
+    if isinstance(value, dict):
+        items = sorted(value.items(), key=lambda item: encoder.encode(item[0]))
+        return {key: in_order(item, encoder) for key, item in items}
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=encoder.encode)
+    if type(value) in (list, tuple):
+        return [in_order(item, encoder) for item in value]
+    return value
+
+
 def _numpy_to_plain(value: Any) -> Any:
-    if hasattr(value, "dtype") and hasattr(value, "tobytes") and value.ndim:
-        return {"dtype": str(value.dtype), "shape": list(value.shape), "data": value.tobytes()}
-    return value.item()
+    numpy: Any = sys.modules["numpy"]
+    if not isinstance(value, numpy.ndarray):
+        return value.item()
+    if value.dtype.kind in "OV":
+        raise NotEncodable(f"an array of dtype {value.dtype} cannot be stored; only numbers, text and dates can")
+    return {"dtype": value.dtype.str, "shape": list(value.shape), "data": value.tobytes()}
 
 
 def _numpy_from_plain(kind: Any, plain: Any) -> Any:

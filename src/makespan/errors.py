@@ -105,7 +105,7 @@ class EngineBug(EngineError):
     """The engine broke its own rule. Please report it with the message."""
 
 
-class Retry(Exception):  # noqa: N818 - a verb the task says, not an error of the engine
+class Retry(Exception):
     """Raised in a task: this attempt did not work, try again (after `after_s` seconds, if given)."""
 
     def __init__(self, why: str, *, after_s: float | None = None) -> None:
@@ -113,7 +113,7 @@ class Retry(Exception):  # noqa: N818 - a verb the task says, not an error of th
         self.after_s = after_s
 
 
-class Fatal(Exception):  # noqa: N818 - a verb the task says, not an error of the engine
+class Fatal(Exception):
     """Raised in a task or a workflow: do not try again."""
 
 

@@ -1,44 +1,57 @@
-"""The broker as one run sees it."""
+"""The broker as one run sees it: granted here first, then claimed in the store, where all processes count."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from makespan.machine.broker import Broker
-from makespan.ports import Lease, LedgerChange, World
+from makespan.machine.broker import Broker, Needs
+from makespan.ports import Claim, Journal, Lease, LedgerChange, World
 
 
 class RunGate:
-    """The broker as one run sees it; collects the ledger's changes for the turn that makes them."""
+    """`machine.Gate` over the engine's broker and the store's ledger."""
 
-    def __init__(self, broker: Broker, world: World, lease: Lease, wake: Callable[[], None]) -> None:
-        self._broker, self._world, self._lease, self._wake = broker, world, lease, wake
-        self._run_id = lease.run_id
+    def __init__(self, broker: Broker, journal: Journal, world: World, lease: Lease, wake: Callable[[], None]) -> None:
+        self._broker, self._journal, self._world, self._lease, self._wake = broker, journal, world, lease, wake
         self._changes: list[LedgerChange] = []
-        self._held: dict[tuple[int, int], tuple[tuple[str, int], ...]] = {}
+        self._held: dict[tuple[int, int], Needs] = {}
 
-    def problem(self, needs: tuple[tuple[str, int], ...]) -> str | None:
+    def problem(self, needs: Needs) -> str | None:
+        """Why these needs can never be met, or None."""
         return self._broker.problem(needs)
 
-    def ask(self, task: int, attempt: int, needs: tuple[tuple[str, int], ...], at: int) -> bool:
+    def ask(self, task: int, attempt: int, needs: Needs, at: int) -> bool:
+        """Take the units, or wait in line: `Granted` follows."""
+        if (task, attempt) in self._held:
+            return True
+        if not self._broker.ask((self._lease.run_id, task, attempt), needs, self._world.wall_ns()):
+            self._world.call_soon(self._wake)
+            return False
+        return self.claim(task, attempt, needs)
+
+    def claim(self, task: int, attempt: int, needs: Needs) -> bool:
+        """Write into the store's ledger what the broker granted; False when other processes left no room."""
         now = self._world.wall_ns()
-        if not self._broker.ask((self._run_id, task, attempt), needs, now):
-            self._wake()
+        if not self._journal.claim([self._claim(task, attempt, name, units, now) for name, units in needs], now):
+            self._broker.put_back((self._lease.run_id, task, attempt))
             return False
         self._held[(task, attempt)] = needs
-        self._note(task, attempt, needs, now, taken=True)
         return True
 
+    def _claim(self, task: int, attempt: int, name: str, units: int, now: int) -> Claim:
+        rate = self._broker.rates.get(name)
+        change = LedgerChange(name, self._lease.run_id, task, attempt, units, self._lease.epoch, now if rate else 0)
+        return Claim(change, rate.count, rate.window_ns) if rate else Claim(change, self._broker.pools[name])
+
     def release(self, task: int, attempt: int) -> None:
-        needs = self._held.pop((task, attempt), ())
-        self._broker.release((self._run_id, task, attempt))
-        self._note(task, attempt, needs, 0, taken=False)
+        """Give back what the attempt held, or leave the line. Units of a rate stay spent."""
+        for name, _ in self._held.pop((task, attempt), ()):
+            if name in self._broker.pools:
+                self._changes.append(LedgerChange(name, self._lease.run_id, task, attempt, 0, self._lease.epoch, 0))
+        self._broker.release((self._lease.run_id, task, attempt))
         self._world.call_soon(self._wake)
 
     def take_changes(self) -> list[LedgerChange]:
+        """The ledger's rows that the next turn removes."""
         changes, self._changes = self._changes, []
         return changes
-
-    def _note(self, task: int, attempt: int, needs: tuple[tuple[str, int], ...], at: int, *, taken: bool) -> None:
-        for name, units in needs:
-            self._changes.append(LedgerChange(name, self._run_id, task, attempt, units if taken else 0, self._lease.epoch, at))

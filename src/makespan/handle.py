@@ -11,6 +11,7 @@ import msgspec
 from makespan.authoring.bodies import LiveBodies
 from makespan.authoring.place import Registry
 from makespan.authoring.prompt import Prompt, PromptCode, Structured
+from makespan.gate import RunGate
 from makespan.graph.edit import Edit
 from makespan.machine.machine import Machine
 from makespan.machine.observations import CancelAsked, Decided, EditAsked, Interrupted, Observation
@@ -32,6 +33,7 @@ class Run(Generic[T_co]):
     driver: Driver
     bodies: LiveBodies
     machine: Machine
+    gate: RunGate
 
     def __init__(self, lease: Lease, state: State, registry: Registry, returns: Any, store: str) -> None:
         self.id = lease.run_id

@@ -278,6 +278,15 @@ class LedgerChange(msgspec.Struct, frozen=True):
     at_ns: int
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """Units that one attempt wants of one shared resource."""
+
+    change: LedgerChange
+    capacity: int
+    window_ns: int = 0
+    """0: a pool, where units come back. Otherwise a rate: at most `capacity` units in any window this long."""
+
+
 class Journal(Protocol):
     """Append-only store of facts. All methods are synchronous; the runtime decides on which thread they run."""
 
@@ -321,6 +330,13 @@ class Journal(Protocol):
 
     def ledger(self) -> list[LedgerChange]:
         """Every held slot of every run, as the broker wrote them."""
+        ...
+
+    def claim(self, claims: Sequence[Claim], wall_ns: int) -> bool:
+        """Write the units into the ledger if all of them fit beside what every process holds; all or nothing.
+
+        Units of a pool count while their run is owned under the same epoch: a dead owner's come back with its lease.
+        """
         ...
 
     def changed(self) -> bool:

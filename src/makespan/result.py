@@ -37,6 +37,8 @@ class Result(Generic[T_co]):
         self.usage: Usage = state.usage
         self.resume_command = resume_command(state.run_id, store)
         self._state, self._returns = state, returns
+        root = state.root
+        self._value = None if root is None or root.value is None else state.bytes_of(root.value)
 
     @cached_property
     def summary(self) -> Summary:
@@ -87,10 +89,9 @@ class Result(Generic[T_co]):
         error = self.error
         if error is not None:
             raise error
-        root = self._state.root
-        assert root is not None and root.value is not None, "a run that succeeded has a value"
+        assert self._value is not None, "a run that succeeded has a value"
         returns = type(None) if self._returns is None else self._returns
-        value: T_co = HOOKS.codec(returns).decode(self._state.bytes_of(root.value))
+        value: T_co = HOOKS.codec(returns).decode(self._value)
         return value
 
     def _limit(self) -> LimitError:

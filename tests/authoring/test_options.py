@@ -77,10 +77,21 @@ def test_an_option_that_makes_no_sense_is_refused_by_name(options: Any, said: st
         _ = ms.task(**options)(train.fn).declaration
 
 
-@pytest.mark.parametrize("name", ["retries", "timeout_s", "needs", "effect", "executor", "models", "retry_on"])
-def test_what_belongs_to_tasks_is_refused_on_a_workflow(name: str) -> None:
-    with pytest.raises(GraphError, match=f"{name} belongs to tasks"):
-        ms.workflow(**{name: 1})(train.fn)  # type: ignore[call-overload]
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"retries": 1},
+        {"timeout_s": 1},
+        {"needs": {"gpu": 1}},
+        {"effect": "pure"},
+        {"executor": "thread"},
+        {"models": ["m"]},
+        {"retry_on": OSError},
+    ],
+)
+def test_what_belongs_to_tasks_is_refused_on_a_workflow(option: dict[str, Any]) -> None:
+    with pytest.raises(GraphError, match=f"{next(iter(option))} belongs to tasks"):
+        ms.workflow(**option)(train.fn)  # type: ignore[call-overload]
 
 
 def test_a_generator_is_no_workflow() -> None:

@@ -27,7 +27,7 @@ def other(text: str, weight: float = 1.0) -> float:
 
 
 @ms.task
-def loose(value) -> Any:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def loose(value) -> Any:  # type: ignore[no-untyped-def]
     return value
 
 

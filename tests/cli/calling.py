@@ -180,6 +180,10 @@ def makespan(*arguments: str) -> Said:
     return Said(result.exit_code, result.stdout, result.stderr)
 
 
+PROCESSES: list[Process] = []
+"""Those that the running test started."""
+
+
 class Process:
     """The command line as a process of its own; killed when a test waits too long for it."""
 
@@ -196,6 +200,7 @@ class Process:
         self.lines: list[str] = []
         self._limit = threading.Timer(MOST_S, self.child.kill)
         self._limit.start()
+        PROCESSES.append(self)
 
     def until(self, pattern: str) -> str:
         """Read its stderr up to a line that matches."""
@@ -205,6 +210,12 @@ class Process:
             if re.search(pattern, line):
                 return line
         raise AssertionError(f"{pattern!r} never came: {''.join(self.lines)}")
+
+    def clear_away(self) -> None:
+        """For tests that failed before its end."""
+        if self.child.stdout is not None and not self.child.stdout.closed:
+            self.child.kill()
+            self.end()
 
     def send(self, number: int) -> None:
         self.child.send_signal(number)

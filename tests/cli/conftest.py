@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.calling import WORKFLOWS
+from tests.cli.calling import PROCESSES, WORKFLOWS
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +20,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "flows.py").write_text(WORKFLOWS)
     yield tmp_path
+    while PROCESSES:
+        PROCESSES.pop().clear_away()
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]

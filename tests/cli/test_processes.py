@@ -69,6 +69,28 @@ def test_a_killed_run_is_shown_as_interrupted_and_asks_about_what_cannot_be_repe
     assert (folder / "paid.txt").read_text() == "7\n7\n"
 
 
+def test_a_changed_irreversible_call_stops_and_asks(folder: Path) -> None:
+    changing = (folder / "flows.py").read_text() + "\n@ms.task(effect='irreversible')\nasync def book(n: int) -> int:\n"
+    changing += "    with open('booked.txt', 'a') as file:\n        file.write(f'{n}\\n')\n    return n\n\n@ms.workflow\n"
+    changing += "async def journey() -> int:\n    return await book(1) + await note(3)\n"
+    (folder / "journeys.py").write_text(changing)
+    process = Process("run", "journeys.py:journey", "--id", "trip", folder=folder)
+    process.until("note started")
+    process.send(signal.SIGKILL)
+    process.end()
+    (folder / "journeys.py").write_text(changing.replace("book(1)", "book(2)"))
+    (folder / "go.txt").touch()
+
+    asked = makespan("resume", "trip", "--on-change", "allow", "-q", "--json")
+    before = (folder / "booked.txt").read_text()
+    done = makespan("resume", "trip", "--retry", "book", "-q", "--json")
+
+    assert (asked.code, asked.json["reason"], before) == (4, "divergence", "1\n")
+    assert "before {'n': 1}, now {'n': 2}" in asked.err
+    assert (done.code, done.json["output"]) == (0, 5)
+    assert (folder / "booked.txt").read_text() == "1\n2\n"
+
+
 def test_cancel_reaches_the_process_that_runs_it_and_waits(folder: Path) -> None:
     process = Process("run", "flows.py:notes", "-i", "n=5", "--id", "long", "--json", folder=folder)
     process.until("note started")

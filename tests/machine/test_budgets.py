@@ -57,7 +57,6 @@ def scoped() -> list[int]:
     return ms.gather(*inside, free(1))
 
 
-
 def test_the_worst_case_is_reserved_before_the_attempt_and_given_back_after_it() -> None:
     life = Life(ask(1), by_key(ask=Act(cost=CENT // 4)), budget_usd=0.01)
 
@@ -128,7 +127,9 @@ def test_what_a_timed_out_attempt_reserved_stays_reserved_until_it_is_seen_to_en
 
 
 def test_what_a_cancelled_attempt_reserved_comes_back_when_it_stops() -> None:
-    life = Life(ten(), by_key(ask=Act(9 * SECOND, stubborn=True, cost=CENT)), budget_usd=0.10, look=assert_within_budget)
+    life = Life(
+        ten(), by_key(ask=Act(9 * SECOND, stubborn=True, cost=CENT)), budget_usd=0.10, look=assert_within_budget
+    )
 
     life.observe(CancelAsked(0))
     assert life.state.scopes[0].reserved == 10 * CENT

@@ -114,7 +114,7 @@ def test_a_lost_worker_counts_as_a_crash_of_its_attempt_only() -> None:
     life.crash().resume().run()
 
     assert life.status == "succeeded"
-    assert [fact.why for fact in life.of(AttemptInterrupted)][0] == "the worker died"
+    assert next(fact.why for fact in life.of(AttemptInterrupted)) == "the worker died"
 
 
 def test_a_lost_worker_with_an_irreversible_attempt_asks() -> None:

@@ -174,7 +174,10 @@ def test_an_edit_that_makes_no_sense_is_refused_with_its_reason(edit: Edit, reas
 @pytest.mark.parametrize("status", ["running", "ended", "failed and waiting"])
 def test_what_has_started_is_frozen(edit: Edit, status: str) -> None:
     retried = msgspec.structs.replace(CHAIN[1], declaration=Declaration("b", options=Options(retries=3)))
-    life = Life(nodes=[CHAIN[0], retried, *CHAIN[2:]], script=by_key(b=[Act(error=error() if status == "failed and waiting" else None), Act()]))
+    life = Life(
+        nodes=[CHAIN[0], retried, *CHAIN[2:]],
+        script=by_key(b=[Act(error=error() if status == "failed and waiting" else None), Act()]),
+    )
     life.run(until=SECOND + SECOND // 2 if status == "running" else 2 * SECOND)
 
     edited(life, edit)
@@ -198,7 +201,8 @@ def test_a_map_that_has_been_expanded_is_frozen() -> None:
 def test_a_join_rewired_while_it_waits_judges_its_new_candidates() -> None:
     join = node("join", "a", "b", declaration=Declaration("join", Kind.FIRST), first=First(2, many=True), args=())
     life = Life(
-        nodes=[node("a"), node("b"), node("e"), join], script=by_key(a=Act(SECOND), b=Act(9 * SECOND), e=Act(5 * SECOND))
+        nodes=[node("a"), node("b"), node("e"), join],
+        script=by_key(a=Act(SECOND), b=Act(9 * SECOND), e=Act(5 * SECOND)),
     ).run(until=SECOND)
 
     edited(life, Rewire(task("join"), (Source(task("e")), Source(task("a"))), ())).run()

@@ -53,7 +53,9 @@ def test_the_stored_journals_hold_values_beside_the_facts() -> None:
     assert any(isinstance(value, Blob) for value in values)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if expected(name)["status"] in ("paused", "running") and name != "diverged"])
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if expected(name)["status"] in ("paused", "running") and name != "diverged"]
+)
 def test_a_stored_run_that_is_not_over_can_be_resumed(name: str) -> None:
     state = folded(name)
 

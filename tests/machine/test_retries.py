@@ -46,7 +46,9 @@ def failing(times: int, failure: ErrorRecord | None = None) -> list[Act]:
     return [*[Act(error=failure or error())] * times, Act()]
 
 
-@pytest.mark.parametrize(("failures", "status", "attempts"), [(0, "succeeded", 1), (2, "succeeded", 3), (3, "failed", 3)])
+@pytest.mark.parametrize(
+    ("failures", "status", "attempts"), [(0, "succeeded", 1), (2, "succeeded", 3), (3, "failed", 3)]
+)
 def test_a_task_is_tried_again_as_often_as_its_retries_say(failures: int, status: str, attempts: int) -> None:
     life = run(flaky(1), by_key(flaky=failing(failures)))
 

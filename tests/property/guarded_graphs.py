@@ -130,7 +130,9 @@ class Guarded:
         def script(command: StartAttempt) -> Act:
             value = msgspec.msgpack.encode(chance.choice(VALUES))
             failure = error() if chance.random() < 0.15 else None
-            return Act(round(chance.lognormvariate(0, 1) * SECOND), failure, value=value, stubborn=chance.random() < 0.3)
+            return Act(
+                round(chance.lognormvariate(0, 1) * SECOND), failure, value=value, stubborn=chance.random() < 0.3
+            )
 
         return script
 

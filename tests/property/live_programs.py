@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from random import Random
 from typing import Any
 
 import makespan as ms
@@ -41,7 +40,18 @@ def maybe(n: int) -> int:
     return n + 1
 
 
-@ms.task(retries=1)
+@ms.task(retries=3)
+def flaky(n: int) -> int:
+    """`live_world` fails its every other attempt."""
+    return n + 2
+
+
+@ms.task(timeout_s=0.03, retries=1)
+def hurried(n: int) -> int:
+    return n + 3
+
+
+@ms.task
 def numbers(n: int) -> list[int]:
     return [(n + i) % 6 for i in range(n % 5)]
 
@@ -84,6 +94,10 @@ async def _call(acc: int, shared: Shared, n: int) -> int:
 
 async def _paid(acc: int, shared: Shared, n: int) -> int:
     return acc + await paid(n)
+
+
+async def _flaky(acc: int, shared: Shared, n: int) -> int:
+    return acc + await flaky(n)
 
 
 async def _chain(acc: int, shared: Shared, n: int) -> int:
@@ -272,6 +286,22 @@ async def _deadline(acc: int, shared: Shared, name: str, seconds: float, code: C
         return acc + 1
 
 
+async def _budget(acc: int, shared: Shared, name: str, usd: float, code: Code) -> int:
+    try:
+        async with ms.scope(name, budget_usd=usd):
+            acc += sum(await asyncio.gather(paid(acc % 5), paid(1), flaky(1)))
+            return await block(code, acc, shared)
+    except ms.LimitError:
+        return acc + 1
+
+
+async def _hurried(acc: int, shared: Shared, n: int) -> int:
+    try:
+        return acc + await hurried(n)
+    except ms.TaskError:
+        return acc + 4
+
+
 async def _cancelled_later(acc: int, shared: Shared, n: int) -> int:
     ref = step(n)
     acc += await step(n + 1)
@@ -333,6 +363,7 @@ CALM: dict[str, Statement] = {
     "call": _call,
     "paid": _paid,
     "chain": _chain,
+    "flaky": _flaky,
     "same": _same,
     "gather": _gather,
     "gather_failing": _gather_failing,
@@ -361,6 +392,8 @@ RACING: dict[str, Statement] = {
     "first": _first,
     "timeout": _timeout,
     "deadline": _deadline,
+    "budget": _budget,
+    "hurried": _hurried,
     "cancelled_later": _cancelled_later,
     "wait": _wait,
     "as_completed": _as_completed,
@@ -369,106 +402,3 @@ RACING: dict[str, Statement] = {
     "chance": _chance,
 }
 STATEMENTS = CALM | RACING
-
-
-# ---------------------------------------------------------------- the generator
-
-
-class Generator:
-    """Draws programs."""
-
-    def __init__(self, seed: int, *, racing: bool) -> None:
-        self.rng, self.racing = Random(seed), racing
-        self.shares_names = racing
-        self._names = 0
-
-    def program(self) -> Code:
-        return self.block(0, self.rng.randint(3, 6))
-
-    def block(self, depth: int, length: int | None = None) -> Code:
-        return [self.statement(depth) for _ in range(length or self.rng.randint(1, 3))]
-
-    def statement(self, depth: int) -> Any:
-        names = list(CALM) + (list(RACING) * 3 if self.racing else [])
-        name = self.rng.choice(names)
-        if depth >= 3 and name in NESTED:
-            name = self.rng.choice(["call", "same", "try", "paid"])
-        return [name, *getattr(self, f"_{ARGUMENTS.get(name, name)}")(depth)]
-
-    # Each method below draws the arguments of one statement.
-
-    def _none(self, depth: int) -> list[Any]:
-        return []
-
-    def _n(self, depth: int = 0) -> list[Any]:
-        return [self.rng.randrange(8)]
-
-    def _ns(self, depth: int = 0) -> list[Any]:
-        return [[self.rng.randrange(8) for _ in range(self.rng.randint(2, 4))]]
-
-    def _same(self, depth: int) -> list[Any]:
-        return [self.rng.randrange(4), self.rng.randint(2, 4)]
-
-    def _code(self, depth: int) -> list[Any]:
-        return [self.block(depth + 1)]
-
-    def _codes(self, depth: int) -> list[Any]:
-        return [[self.block(depth + 1) for _ in range(self.rng.randint(2, 3))]]
-
-    def _branches(self, depth: int) -> list[Any]:
-        [blocks] = self._codes(depth)
-        scopes = [self._name() for _ in blocks] if not self.racing or self.rng.random() < 0.5 else []
-        return [self.rng.choice(["gather", "group", "tasks"]), blocks, scopes]
-
-    def _loop(self, depth: int) -> list[Any]:
-        return [self.block(depth + 1, 1), self.rng.random() < 0.5]
-
-    def _map(self, depth: int) -> list[Any]:
-        return [*self._ns(), self.rng.choice([None, 1, 2]), self.rng.choice(["raise", "keep", "drop"])]
-
-    def _map_of_ref(self, depth: int) -> list[Any]:
-        return [*self._n(), self.rng.choice([None, 1, 2]), self.rng.choice(["raise", "drop"])]
-
-    def _scope(self, depth: int) -> list[Any]:
-        return [self._name(), self.block(depth + 1)]
-
-    def _failing_scope(self, depth: int) -> list[Any]:
-        return [self._name(), *self._n(), self.racing and self.rng.random() < 0.5]
-
-    def _seconds(self, depth: int = 0) -> list[Any]:
-        return [round(self.rng.uniform(0.01, 0.2), 3)]
-
-    def _first(self, depth: int) -> list[Any]:
-        return [*self._ns(), self.rng.choice([None, 1, 2]), self.rng.choice([None, "value > 3"])]
-
-    def _timeout(self, depth: int) -> list[Any]:
-        return [*self._seconds(), self.block(depth + 1)]
-
-    def _deadline(self, depth: int) -> list[Any]:
-        return [self._name(), *self._seconds(), self.block(depth + 1)]
-
-    def _wait(self, depth: int) -> list[Any]:
-        return [*self._codes(depth), self.rng.random() < 0.5]
-
-    def _name(self) -> str:
-        self._names += 1
-        return f"s{self.rng.randrange(3)}" if self.shares_names and self.rng.random() < 0.3 else f"part {self._names}"
-
-
-NESTED = {"branches", "loop", "scope", "left_open", "sub", "subs", "timeout", "deadline", "wait"}
-ARGUMENTS = {
-    **dict.fromkeys(["call", "paid", "chain", "try", "outcome", "late_outcome", "plain", "cancelled_at_once"], "n"),
-    **dict.fromkeys(["when", "fallback", "note", "cancelled_later"], "n"),
-    **dict.fromkeys(["gather", "gather_failing", "as_completed", "iterate"], "ns"),
-    **dict.fromkeys(["chance", "peek", "now"], "none"),
-    **dict.fromkeys(["sleep", "asyncio_sleep"], "seconds"),
-    "left_open": "scope",
-    "sub": "code",
-    "subs": "codes",
-}
-
-
-def draw(seed: int) -> tuple[Code, bool]:
-    """A program and whether it races."""
-    racing = seed % 2 == 1
-    return Generator(seed, racing=racing).program(), racing

@@ -139,9 +139,7 @@ def test_what_started_is_the_same_before_and_after_every_edit(data: st.DataObjec
     assert all(changed.get(each) == start.get(each) for each in started)
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from(["add", "remove", "replace"]), st.sampled_from(NAMES)), max_size=300)
-)
+@given(st.lists(st.tuples(st.sampled_from(["add", "remove", "replace"]), st.sampled_from(NAMES)), max_size=300))
 @settings(max_examples=100, deadline=None)
 def test_every_version_of_a_graph_equals_a_plain_dict(steps: list[tuple[str, str]]) -> None:
     versions: list[tuple[Graph, dict[TaskId, Node]]] = [(Graph(), {})]

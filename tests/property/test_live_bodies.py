@@ -6,13 +6,15 @@ import pytest
 
 from makespan.machine.state import State
 from tests.property.live_cuts import attempts_without_one_end, cuts, problems
-from tests.property.live_programs import draw, program
+from tests.property.live_generator import draw
+from tests.property.live_programs import program
 from tests.property.live_world import Life, snapshot
 from tests.prove import prove_count
 
 PROVE_PROGRAMS = 160
 
 
+@pytest.mark.slow
 def test_finished_tasks_do_not_run_again_after_a_cut_anywhere() -> None:
     wrong = {seed: found for seed in range(12) if (found := problems_of(seed)[1])}
 

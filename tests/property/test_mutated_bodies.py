@@ -17,7 +17,8 @@ from makespan.machine.facts import AttemptStarted, DecisionMade, Fact, TaskDiver
 from makespan.machine.records import Status
 from makespan.machine.resolve import arguments
 from makespan.machine.state import fold
-from tests.property.live_programs import Code, Generator, block
+from tests.property.live_generator import Generator
+from tests.property.live_programs import Code, block
 from tests.property.live_world import Life
 from tests.prove import prove_count
 
@@ -65,6 +66,7 @@ def _restore() -> Any:
     Change.of = staticmethod(lambda branches: branches)
 
 
+@pytest.mark.slow
 def test_nothing_runs_again_when_every_branch_has_its_scope() -> None:
     for change in CHANGES.values():
         figures = mutated(change, scoped=True, seeds=range(8))

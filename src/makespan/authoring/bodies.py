@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextvars import copy_context
 from typing import Any
 
+import msgspec
+
 from makespan.authoring.context import BodyContext, running_body
 from makespan.authoring.failures import raisable
 from makespan.authoring.loop import BodyLoop, TimerHandle
@@ -25,8 +27,6 @@ from makespan.graph.node import Declaration, Errors, Kind, Mode, Node, Scope
 from makespan.machine.observations import AddScope, AddTask, BodyEnded, CancelTask, CloseScope, Finished, Request
 from makespan.machine.resolve import OutcomeRecord, at_path
 from makespan.values import NONE_VALUE, ScopeId, TaskId, nanos
-
-import msgspec
 
 _CANCELLED = ("makespan.Cancelled", "makespan.errors.LimitError")
 """A branch that failed because what it waited for was cancelled is nobody's fault."""
@@ -59,7 +59,11 @@ class LiveBodies:
         """Begin the body of a WORKFLOW task; nothing runs before `drain`."""
         workflow = self.registry.get(declaration.key)
         if workflow is None:
-            self._end(task, None, ErrorRecord("makespan.errors.GraphError", f"no workflow has the key {declaration.key!r}", (), False))
+            self._end(
+                task,
+                None,
+                ErrorRecord("makespan.errors.GraphError", f"no workflow has the key {declaration.key!r}", (), False),
+            )
             return
         try:
             values = workflow.signature.decode(args)
@@ -148,7 +152,13 @@ class LiveBodies:
                 body.exception()
             return
         if body.cancelled():
-            self._end(task, None, ErrorRecord("asyncio.CancelledError", "the workflow's body cancelled itself", ("asyncio.CancelledError",)))
+            self._end(
+                task,
+                None,
+                ErrorRecord(
+                    "asyncio.CancelledError", "the workflow's body cancelled itself", ("asyncio.CancelledError",)
+                ),
+            )
             return
         error = body.exception()
         if error is not None:
@@ -194,7 +204,9 @@ class LiveBodies:
         finished = self._results.get(ref._task)
         if finished is None:
             future = self.loop.create_future()
-            self._waiters.setdefault(ref._task, []).append(lambda end: None if future.done() else future.set_result(end))
+            self._waiters.setdefault(ref._task, []).append(
+                lambda end: None if future.done() else future.set_result(end)
+            )
             finished = yield from future
         return self._value(ref, finished)
 

@@ -27,8 +27,19 @@ from makespan.authoring.trace import TraceBuilder
 from makespan.codec import Outcome
 from makespan.errors import ErrorRecord, GraphError
 from makespan.graph.expression import parse
-from makespan.graph.node import Declaration, Errors, First, Kind, MapOver, Mode, Scope, Source, is_placeholder, item_placeholder
-from makespan.values import NanoUsd, Nanos, ScopeId, TaskId, nano_usd, nanos
+from makespan.graph.node import (
+    Declaration,
+    Errors,
+    First,
+    Kind,
+    MapOver,
+    Mode,
+    Scope,
+    Source,
+    is_placeholder,
+    item_placeholder,
+)
+from makespan.values import Nanos, NanoUsd, ScopeId, TaskId, nano_usd, nanos
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -106,7 +117,9 @@ def first(*refs: Ref[Any], n: int | None = None, accept: Any = None) -> Ref[Any]
     elif accept is not None:
         text = "value" if accept is bool else accept
         if not isinstance(text, str):
-            raise GraphError("accept= is an expression over `value`, bool, or a task; a function is not durable, make it a task")
+            raise GraphError(
+                "accept= is an expression over `value`, bool, or a task; a function is not durable, make it a task"
+            )
         parse(text, ["value"])
         join = First(wanted, text, n is not None)
     task = place.special(_FIRST, (), tuple(sources), first=join)
@@ -145,10 +158,19 @@ def _union(kinds: Sequence[Any]) -> Any:
 
 
 @overload
-def when(condition: bool, then: Callable[[], Ref[A]], otherwise: Callable[[], Ref[B]], /, *, test: str = "value") -> Ref[A | B]: ...
+def when(
+    condition: bool, then: Callable[[], Ref[A]], otherwise: Callable[[], Ref[B]], /, *, test: str = "value"
+) -> Ref[A | B]: ...
 @overload
 def when(condition: bool, then: Callable[[], Ref[A]], /, *, test: str = "value") -> Ref[A | None]: ...
-def when(condition: Any, then: Callable[[], Ref[Any]], otherwise: Callable[[], Ref[Any]] | None = None, /, *, test: str = "value") -> Ref[Any]:
+def when(
+    condition: Any,
+    then: Callable[[], Ref[Any]],
+    otherwise: Callable[[], Ref[Any]] | None = None,
+    /,
+    *,
+    test: str = "value",
+) -> Ref[Any]:
     """One branch or the other, decided when the condition's value is there; the other branch is skipped.
 
     Args:
@@ -378,7 +400,9 @@ class scope:  # noqa: N801 - reads as a statement: `async with ms.scope("booking
         self._enter()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         current.reset(self._token)
         if isinstance(self._outer.builder, LiveBodies):
             self._outer.builder.close_scope(self._id, error is not None)
@@ -390,7 +414,9 @@ class scope:  # noqa: N801 - reads as a statement: `async with ms.scope("booking
         bodies.on_scope_end(self._id, self._on_end)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is GeneratorExit:
             return  # the body is dropped, from outside of its context: nobody will hear of anything
         current.reset(self._token)

@@ -1,8 +1,9 @@
 """The deterministic event loop on which live bodies run: a ready queue, no selector, no clock of its own.
 
-The engine makes it the running loop only while it delivers a finished task and until the queue is empty again, so bodies
-use plain asyncio (`gather`, `TaskGroup`, `timeout`, async generators) while the order of everything follows from the
-order of deliveries. Timers are tasks of the run; files and sockets are refused with the line that says where to put them.
+The engine makes it the running loop only while it delivers a finished task and until the queue is empty again,
+so bodies use plain asyncio (`gather`, `TaskGroup`, `timeout`, async generators) while the order of everything
+follows from the order of deliveries. Timers are tasks of the run; files and sockets are refused with the line that
+says where to put them.
 """
 
 from __future__ import annotations
@@ -79,7 +80,11 @@ class BodyLoop:
         self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[Any]:
         task = BodyTask(
-            coro, self._next_number(), loop=cast(asyncio.AbstractEventLoop, self), name=name or "branch", context=context
+            coro,
+            self._next_number(),
+            loop=cast(asyncio.AbstractEventLoop, self),
+            name=name or "branch",
+            context=context,
         )
         task.add_done_callback(self._note_branch)
         return task
@@ -87,7 +92,9 @@ class BodyLoop:
     def time(self) -> float:
         return self.now_s
 
-    def call_later(self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Any:
         def fire() -> None:
             self.call_soon(callback, *args, context=context)
 
@@ -120,7 +127,9 @@ class BodyLoop:
 
 def _refusal(name: str) -> Callable[..., Any]:
     def refuse(self: BodyLoop, *args: Any, **kwargs: Any) -> Any:
-        raise GraphError(f"`{name}` inside a workflow's body: a body only plans; do I/O and threads in a task and await its result")
+        raise GraphError(
+            f"`{name}` inside a workflow's body: a body only plans; do I/O and threads in a task and await its result"
+        )
 
     return refuse
 

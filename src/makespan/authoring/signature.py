@@ -8,14 +8,15 @@ Written by hand instead of `inspect.Signature.bind`, which alone costs 2.4 µs a
 from __future__ import annotations
 
 import inspect
+import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
 import msgspec
 
 from makespan.authoring.ref import Ref
-from makespan.codec import Codec, Hooks, NotEncodable, check_plain
+from makespan.codec import MAX_DEPTH, Codec, Hooks, NotEncodable, check_plain
 from makespan.errors import GraphError, suggestion
 from makespan.graph.node import Errors, Source
 from makespan.graph.types import assignable, explain
@@ -26,7 +27,7 @@ _encode = msgspec.msgpack.encode
 Args = tuple[bytes | int, ...]
 
 
-class HasRef(Exception):  # noqa: N818 - a signal, not an error
+class HasRef(Exception):
     """A Ref was met inside a value that was about to be encoded."""
 
 
@@ -47,7 +48,8 @@ class Parameter:
     def __init__(self, name: str, annotation: Any, codec: Codec, default: Any, kind: Any, key: str) -> None:
         self.name, self.annotation, self.codec, self.kind = name, annotation, codec, kind
         self.where = f"argument {name!r} of {key}"
-        self.item = item_type(annotation, 0)
+        self.item = MISSING if typing.get_origin(annotation) is tuple else (item_types(annotation, 1) or [MISSING])[0]
+        """What each item of a list given for it must be; MISSING where that depends, or no list fits."""
         self.exact = codec.exact if codec.exact in (int, str, bool, bytes) else None
         self.head = _encode(name)
         self.default = MISSING if default is MISSING else codec.encode(default)
@@ -87,7 +89,8 @@ class Signature:
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Args, list[Source]]:
         """Byte pieces with holes, and the holes' sources. Raises GraphError naming the argument that does not fit."""
         parameters = self.parameters
-        values = args if len(args) == len(parameters) and not kwargs else self._bind(args, kwargs)
+        in_full = len(args) == self.positional == len(parameters) and not kwargs
+        values = args if in_full else self._bind(args, kwargs)
         pieces = Pieces()
         parts = pieces.pending
         parts.append(b"")  # the header, once it is known how many arguments differ from their defaults
@@ -95,7 +98,10 @@ class Signature:
         for parameter, value in zip(parameters, values, strict=True):
             kind = type(value)
             if kind is parameter.exact:
-                encoded = _encode(value)
+                try:
+                    encoded = _encode(value)
+                except (OverflowError, UnicodeEncodeError) as error:
+                    raise GraphError(f"{parameter.where}: {kind.__name__} cannot be stored: {error}") from None
             elif kind is Ref:
                 count += 1
                 parts.append(parameter.head)
@@ -103,7 +109,7 @@ class Signature:
                 continue
             elif value is MISSING:
                 continue
-            elif kind is list and value and type(value[0]) is Ref:
+            elif kind is list and value and type(value[0]) is Ref and parameter.item is not MISSING:
                 count += 1
                 parts.append(parameter.head)
                 pieces.put_list(value, parameter.item, parameter.where, self._hooks)
@@ -195,15 +201,24 @@ class Pieces:
             except NotEncodable as error:
                 raise GraphError(f"{where}: {error}") from None
         elif isinstance(value, (list, tuple)):
-            self.put_list(value, item_type(annotation, 0), where, hooks)
+            self.put_items(value, annotation, where, hooks)
         elif isinstance(value, dict):
             self.pending.append(_map_header(len(value)))
             for name, item in sorted(value.items(), key=lambda entry: _encode(entry[0])):
                 check_plain(name)
                 self.pending.append(_encode(name))
-                self.put(item, item_type(annotation, 1), where, hooks)
+                self.put(item, value_type(annotation), where, hooks)
         else:
             raise GraphError(f"{where}: a Ref inside a {type(value).__name__}; pass the Ref itself, or build it in a task")
+
+    def put_items(self, values: Any, annotation: Any, where: str, hooks: Hooks) -> None:
+        """A list or tuple of Refs and values, each of the type declared for its place."""
+        kinds = item_types(annotation, len(values))
+        if kinds is None:
+            raise GraphError(f"{where} gets {len(values)} values, but {annotation} is declared; pass one value")
+        self.pending.append(_list_header(len(values)))
+        for item, kind in zip(values, kinds, strict=True):
+            self.put(item, kind, where, hooks)
 
     def put_list(self, values: Any, annotation: Any, where: str, hooks: Hooks) -> None:
         """A list of Refs and values, each of the item type given."""
@@ -236,9 +251,9 @@ class Pieces:
             return True
         if group.errors == Errors.DROP:
             raise GraphError(f'{where}: the length of a map with errors="drop" is not known yet; await it first')
-        if not assignable(ref._type, annotation):
+        if item_types(annotation, len(group.refs)) is None:
             raise GraphError(f"{where} gets {ref!r}: {explain(ref._type, annotation)}")
-        self.put_list(group.refs, item_type(annotation, 0), where, hooks)
+        self.put_items(group.refs, annotation, where, hooks)
         return False
 
 
@@ -252,24 +267,42 @@ def bind_here(ref: Ref[Any]) -> Ref[Any]:
     return bound
 
 
-def contains_ref(value: Any) -> bool:
+def contains_ref(value: Any, depth: int = 0) -> bool:
+    """Whether there is a Ref in a value; what nests too deep to be stored has none."""
     kind = type(value)
     if kind is Ref:
         return True
+    if depth > MAX_DEPTH:
+        return False
     if kind is list or kind is tuple:
-        return any(contains_ref(item) for item in value)
+        return any(contains_ref(item, depth + 1) for item in value)
     if kind is dict:
-        return any(contains_ref(item) for item in value.values())
+        return any(contains_ref(item, depth + 1) for item in value.values())
     fields = getattr(kind, "__struct_fields__", None) or getattr(kind, "__dataclass_fields__", None)
     return fields is not None and any(type(getattr(value, name, None)) is Ref for name in fields)
 
 
-def item_type(annotation: Any, place: int) -> Any:
-    """Element type of a list, tuple or Sequence (place 0) or value type of a mapping (place 1); Any when unknown."""
-    arguments = [a for a in typing.get_args(annotation) if a is not Ellipsis]
-    if typing.get_origin(annotation) in (typing.Union,) or not arguments:
-        return Any
-    return arguments[place] if place < len(arguments) else arguments[-1] if place == 0 else Any
+def item_types(annotation: Any, count: int) -> list[Any] | None:
+    """What each of `count` items of a list must be, by the type declared for the list; None where no list fits."""
+    origin, arguments = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        fitting = [found for each in arguments if (found := item_types(each, count)) is not None]
+        return fitting[0] if len(fitting) == 1 else [Any] * count if fitting else None
+    if origin is typing.Annotated:
+        return item_types(arguments[0], count)
+    if origin is tuple and arguments and arguments[-1] is not Ellipsis:
+        return list(arguments) if len(arguments) == count else None
+    if origin in (Any, object) or isinstance(origin, typing.TypeVar):
+        return [Any] * count
+    is_list = isinstance(origin, type) and issubclass(origin, Iterable) and not issubclass(origin, (str, bytes, Mapping))
+    return [arguments[0] if arguments else Any] * count if is_list else None
+
+
+def value_type(annotation: Any) -> Any:
+    """What the values of a mapping must be, by its declared type; Any when unknown."""
+    arguments = typing.get_args(annotation)
+    is_mapping = isinstance(typing.get_origin(annotation), type) and len(arguments) == 2
+    return arguments[1] if is_mapping else Any
 
 
 def _hints(fn: Callable[..., Any]) -> dict[str, Any]:

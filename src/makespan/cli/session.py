@@ -160,7 +160,7 @@ def _needed(report: Report) -> str:
         case "decision":
             return f" --retry {task}    (do it again)   or   --skip {task}"
         case "divergence":
-            return f" --on-change allow    or   --retry {task}   or   --skip {task}"
+            return f" --retry {task}   or   --skip {task}   or, for paid calls only, --on-change allow"
         case _:
             return ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -124,8 +125,11 @@ def _lines(row: RunRow, state: State, status: str, store: str) -> Iterator[str]:
     missing = _gaps(state)
     if missing:
         yield f"\ngaps: {len(missing)} tasks without a result"
-        for gap in missing[:MOST_GAPS]:
-            yield f"  {one_line(gap, 200)}"
+        alike = list(Counter(missing).items())
+        for gap, count in alike[:MOST_GAPS]:
+            yield f"  {one_line(gap, 200)}{f' (× {count})' if count > 1 else ''}"
+        if len(alike) > MOST_GAPS:
+            yield f"  … {len(alike) - MOST_GAPS} more kinds; --json has them all"
     go_on = _how_to_go_on(state, status, store)
     if go_on:
         yield f"\ngo on with: {go_on}"

@@ -25,9 +25,14 @@ import msgspec
 from makespan.journal.failures import run_is_owned
 from makespan.journal.reading import RUN_BY_ID, RUN_NUMBER, StoreReader, run_row, unknown_run
 from makespan.journal.statements import (
+    FORGET_RATE,
+    FREE_POOLS,
     INSERT_REQUEST,
     INSERT_RUN,
+    INSERT_SLOT,
     LAST_TURN,
+    POOL_UNITS,
+    RATE_UNITS,
     RELEASE_RUN,
     RENEW_LEASE,
     TAKE_RUN,
@@ -36,7 +41,7 @@ from makespan.journal.store_file import open_reader_connection, open_writer, tra
 from makespan.journal.turns import TurnWriter
 from makespan.journal.write_ahead_log import WriteAheadLog
 from makespan.journal.write_connection import WriteConnection
-from makespan.ports import Lease, LedgerChange, Owner, Request, RunRow, TurnRecord
+from makespan.ports import Claim, Lease, LedgerChange, Owner, Request, RunRow, TurnRecord
 
 
 class SqliteJournal:
@@ -127,9 +132,10 @@ class SqliteJournal:
 
     def release(self, lease: Lease) -> None:
         """Give the run back: anyone may acquire it at once. A lease that was lost stays lost."""
-        with self._writer.writing():
+        with self._writer.writing(), transaction(self._db):
             self._writer.execute(RELEASE_RUN, (lease.number, lease.epoch))
             if self._db.changes() == 1:
+                self._writer.execute(FREE_POOLS, (lease.number,))
                 self._turns.forget(lease.number)
 
     # ------------------------------------------------------------ appending
@@ -169,6 +175,25 @@ class SqliteJournal:
     def ledger(self) -> list[LedgerChange]:
         """Every held slot of every run."""
         return self._reader.ledger()
+
+    def claim(self, claims: Sequence[Claim], wall_ns: int) -> bool:
+        """Write the units if all fit beside what every process holds. Cost: about 20 µs, without a sync."""
+        with self._writer.writing(), transaction(self._db):
+            if not all(self._fits(claim, wall_ns) for claim in claims):
+                return False
+            for claim in claims:
+                self._writer.execute(INSERT_SLOT, msgspec.structs.astuple(claim.change))
+        return True
+
+    def _fits(self, claim: Claim, wall_ns: int) -> bool:
+        resource = claim.change.resource
+        if claim.window_ns:
+            since = wall_ns - claim.window_ns
+            self._writer.execute(FORGET_RATE, (resource, since))
+            used = self._db.execute(RATE_UNITS, (resource, since)).get
+        else:
+            used = self._db.execute(POOL_UNITS, (resource, wall_ns)).get
+        return bool(used + claim.change.units <= claim.capacity)
 
     # ------------------------------------------------------------ requests
 

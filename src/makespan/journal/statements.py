@@ -25,3 +25,11 @@ REQUEST_DONE = "UPDATE requests SET done = 1 WHERE number = ?"
 
 INSERT_SLOT = "REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)"
 DELETE_SLOT = "DELETE FROM ledger WHERE resource = ? AND run_id = ? AND task = ? AND attempt = ?"
+
+POOL_UNITS = (
+    "SELECT coalesce(sum(l.units), 0) FROM ledger l JOIN runs r ON r.id = l.run_id "
+    "WHERE l.resource = ? AND l.epoch = r.epoch AND r.lease_until_ns > ?"
+)
+RATE_UNITS = "SELECT coalesce(sum(units), 0) FROM ledger WHERE resource = ? AND at_ns > ?"
+FORGET_RATE = "DELETE FROM ledger WHERE resource = ? AND at_ns <= ?"
+FREE_POOLS = "DELETE FROM ledger WHERE run_id = (SELECT id FROM runs WHERE number = ?) AND at_ns = 0"

@@ -73,6 +73,18 @@ class Broker:
         self._line.append((holder, needs))
         return False
 
+    def put_back(self, holder: Holder) -> None:
+        """The store has no room after all (another process was quicker): to the head of the line."""
+        needs = self._mine.pop(holder, None)
+        if needs is None:
+            return
+        for name, units in needs:
+            if name in self._used:
+                self._used[name] -= units
+            elif self._granted_at[name]:
+                self._granted_at[name].pop()
+        self._line.appendleft((holder, needs))
+
     def release(self, holder: Holder) -> None:
         """Give back what the holder has, or leave the line. Units of a rate stay spent until their window passes."""
         needs = self._mine.pop(holder, None)

@@ -184,6 +184,7 @@ class Machine:
     def turn(self, observations: Sequence[Observation]) -> Turn:
         """Take a batch of observations to all its consequences. Cost: about 5 µs a finished task."""
         self.out = Turn()
+        self.state.fresh.clear()
         if self.state.status == "running":
             for observation in observations:
                 if observation.at > self.now:
@@ -218,6 +219,7 @@ class Machine:
             return value
         digest = sha256(value).digest()
         self.out.blobs.append((digest, value))
+        self.state.fresh[digest] = value
         return Blob(digest, len(value))
 
     def succeed(self, task: TaskState, value: bytes) -> None:

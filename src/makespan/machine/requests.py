@@ -332,7 +332,8 @@ def describe_divergence(state: State, diverged: list[TaskState]) -> str:
     for task in diverged:
         other = state.tasks[state.diverged[task.number]]
         lines.append(
-            f"{task.declaration.key} ({task.spec.id.hex()[:12]}): before {_inputs(state, other)}, now {_inputs(state, task)}"
+            f"{task.declaration.key} ({task.spec.id.hex()[:12]}): "
+            f"before {_inputs(state, other)}, now {_inputs(state, task)}"
         )
     return "the workflow's code asks for something else than before: " + "; ".join(lines)
 

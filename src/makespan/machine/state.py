@@ -65,6 +65,8 @@ class State:
 
     def __init__(self, load: Callable[[bytes], bytes] = _no_blobs) -> None:
         self.load = load
+        self.fresh: dict[bytes, bytes] = {}
+        """Blobs of the turn at hand: not in the store before it is committed."""
         self.tasks: list[TaskState] = []
         self.index: dict[bytes, int] = {}
         self.declarations: list[Declaration] = []
@@ -100,7 +102,10 @@ class State:
 
     def bytes_of(self, value: Value) -> bytes:
         """The encoded bytes of a value, fetched when they are in a blob."""
-        return self.load(value.sha256) if isinstance(value, Blob) else value
+        if not isinstance(value, Blob):
+            return value
+        found = self.fresh.get(value.sha256)
+        return self.load(value.sha256) if found is None else found
 
     @property
     def cost(self) -> int:

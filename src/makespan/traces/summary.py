@@ -111,11 +111,11 @@ def critical_path(state: State) -> list[TaskState]:
             best = log[task.trigger]
             longest = length[best]
         kind = task.kind
-        if kind == _MAP or kind == _WORKFLOW:
+        if kind in (_MAP, _WORKFLOW):
             for inside in _inside(state, task):
                 if length[inside] > longest:
                     best, longest = inside, length[inside]
-        elif (kind == _CALL or kind == _TIMER) and task.started_at >= 0:
+        elif (kind in (_CALL, _TIMER)) and task.started_at >= 0:
             longest += task.ended_at - task.started_at
         before[number] = best
         length[number] = longest

@@ -64,7 +64,9 @@ def graph_of_everything(x: int) -> list[ms.Outcome[int]]:
     race = ms.first(grade(7), train(8), accept="value > 1")
     ms.sleep(3)
     bulky(x)
-    return ms.gather(ms.outcome(ms.fallback(grade, train)(11)), ms.outcome(race), ms.outcome(branch), ms.outcome(doubled))  # type: ignore[return-value, arg-type]
+    return ms.gather(
+        ms.outcome(ms.fallback(grade, train)(11)), ms.outcome(race), ms.outcome(branch), ms.outcome(doubled)
+    )  # type: ignore[return-value, arg-type]
 
 
 @ms.workflow
@@ -162,7 +164,7 @@ def another_rule() -> Life:
     """Written under a rule that today's is not: three attempts where `retries` says one, waits of an hour."""
     declaration = Declaration("grade", options=Options(retries=1))
     life = Life(nodes=[node("a", declaration=declaration)], script=by_key(grade=Act(error=error()))).run(turns=1)
-    turns = [fact for fact in life.facts]
+    turns = list(life.facts)
     failed, wait = turns[-2], turns[-1]
     assert isinstance(wait, RetryScheduled)
     again: list[list[Fact]] = []

@@ -44,7 +44,7 @@ def folded(name: str) -> State:
 
 def blob_of(name: str) -> Any:
     """Where a journal's blobs are: all of them hold the one text that `bulky` gives."""
-    return {digest: b"\xdb\x00\x01\x11\x70" + b"x" * 70_000 for digest in map(bytes.fromhex, expected(name)["blobs"])}.__getitem__
+    return dict.fromkeys(map(bytes.fromhex, expected(name)["blobs"]), b"\xdb\x00\x01\x11p" + b"x" * 70000).__getitem__
 
 
 def expected(name: str) -> dict[str, Any]:
