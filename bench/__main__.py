@@ -31,9 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     results, failures = measure_all(names, options.quick)
     table = [*rows(results), *failures]
-    print(
-        f"\nPython {platform.python_version()}, {platform.machine()}; each case in a fresh process, medians."
-    )
+    print(f"\nPython {platform.python_version()}, {platform.machine()}; each case in a fresh process, medians.")
     if not has_engine():
         print("There is no engine in this environment: floors only.")
     print("\n" + HEADER)
@@ -47,9 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Cost of a task beside its floors.")
-    parser.add_argument(
-        "--case", action="append", help="a case or its first word (memory, durable, live, ...)"
-    )
+    parser.add_argument("--case", action="append", help="a case or its first word (memory, durable, live, ...)")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: seconds instead of minutes")
     parser.add_argument(
         "--peers",
@@ -82,9 +78,7 @@ def measure_all(names: Sequence[str], quick: bool) -> tuple[dict[str, Figures], 
     for name in names:
         print(f"measuring {name}", file=sys.stderr)
         try:
-            results[name] = measure.in_fresh_process(
-                "bench", ["--child", name, *(["--quick"] if quick else [])]
-            )
+            results[name] = measure.in_fresh_process("bench", ["--child", name, *(["--quick"] if quick else [])])
         except RuntimeError as error:
             failures.append(Row(name, ours=str(error), passed=False))
     return results, failures

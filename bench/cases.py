@@ -23,10 +23,7 @@ LIVE_LIMIT = 20_000
 
 def has_engine() -> bool:
     """Whether makespan is installed, with an engine in it."""
-    return (
-        importlib.util.find_spec("makespan") is not None
-        and importlib.util.find_spec("makespan.app") is not None
-    )
+    return importlib.util.find_spec("makespan") is not None and importlib.util.find_spec("makespan.app") is not None
 
 
 def memory(shape: Shape, repetitions: int) -> Figures:
@@ -40,9 +37,7 @@ def memory(shape: Shape, repetitions: int) -> Figures:
 
         programs["ours"] = partial(ours.memory_case, shape)
     samples = measure.interleave(programs, repetitions)
-    figures = {
-        f"{name}_cpu_us": MICRO * measure.median_cpu_s(runs) / shape.size for name, runs in samples.items()
-    }
+    figures = {f"{name}_cpu_us": MICRO * measure.median_cpu_s(runs) / shape.size for name, runs in samples.items()}
     if "ours" in samples:
         figures["ratio"] = measure.cpu_ratio(samples["ours"], samples["floor"])
         figures["peak_bytes"] = measure.peak_bytes()

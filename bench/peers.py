@@ -184,8 +184,7 @@ IN_MEMORY = ("chain", "fan", "dag", "sleep", "skew")
 PEERS: Mapping[str, Peer] = {
     "langgraph": Peer(
         "langgraph.graph",
-        dict.fromkeys(IN_MEMORY, langgraph_memory)
-        | {"durable": langgraph_durable, "durdag": langgraph_durable},
+        dict.fromkeys(IN_MEMORY, langgraph_memory) | {"durable": langgraph_durable, "durdag": langgraph_durable},
     ),
     "pydantic_graph": Peer("pydantic_graph", dict.fromkeys(IN_MEMORY, pydantic_graph_memory)),
     "dbos": Peer("dbos", dict.fromkeys(("skew", "durable", "durdag"), dbos_durable)),

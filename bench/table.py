@@ -55,9 +55,7 @@ def memory_rows(results: Results) -> Iterator[Row]:
     sizes = [results[case] for case in ("memory-1000", "memory-10000", "memory-100000") if case in results]
     if len(sizes) > 1:
         floor = sizes[-1]["floor_cpu_us"] / sizes[0]["floor_cpu_us"]
-        yield flat_row(
-            "the same, largest ÷ smallest n", [size.get("ours_cpu_us") for size in sizes], f"{floor:.2f}"
-        )
+        yield flat_row("the same, largest ÷ smallest n", [size.get("ours_cpu_us") for size in sizes], f"{floor:.2f}")
 
 
 def memory_row(graph: str, figures: Figures) -> Row:
@@ -76,9 +74,7 @@ def flat_row(line: str, per_size: list[float | None], floor: str = "") -> Row:
     if len(known) < 2:
         return Row(line, "≤ 1.3", floor)
     growth = known[-1] / known[0]
-    return Row(
-        line, "≤ 1.3", floor, " → ".join(f"{cost:.1f}" for cost in known), f"{growth:.2f}", growth <= 1.3
-    )
+    return Row(line, "≤ 1.3", floor, " → ".join(f"{cost:.1f}" for cost in known), f"{growth:.2f}", growth <= 1.3)
 
 
 def build_rows(results: Results) -> Iterator[Row]:

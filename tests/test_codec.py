@@ -262,9 +262,9 @@ def test_pydantic_models_come_back_as_they_were() -> None:
         model_config = pydantic.ConfigDict(extra="forbid")
         size: int = pydantic.Field(alias="theSize")
         when: date
-        names: set[str] = set()
+        names: set[str] = set()  # noqa: RUF012 - pydantic copies it
 
-        @pydantic.computed_field  # type: ignore[misc]
+        @pydantic.computed_field  # type: ignore[prop-decorator]
         @property
         def double(self) -> int:
             return 2 * int(self.size)

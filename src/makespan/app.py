@@ -1,7 +1,7 @@
 """`Engine`: the only place that wires concrete parts together: store, world, machine, bodies, models, broker.
 
-    async with Engine() as engine:
-        result = await engine.start(incident("payments"), budget_usd=0.10)
+async with Engine() as engine:
+    result = await engine.start(incident("payments"), budget_usd=0.10)
 """
 
 from __future__ import annotations
@@ -192,7 +192,9 @@ class Engine:
             target,
         )
         opening = traced.template.opening
-        run: Run[Any] = Run(lease, State(self._loader(dict(opening.blobs))), traced.template.registry.copy(), traced.returns, self.store)
+        run: Run[Any] = Run(
+            lease, State(self._loader(dict(opening.blobs))), traced.template.registry.copy(), traced.returns, self.store
+        )
 
         def first() -> Turn:
             turn = run.machine.begin([header, *opening.facts], opening.graph)
@@ -202,7 +204,9 @@ class Engine:
         self._launch(run, header, first)
         return run
 
-    def resume(self, run_id: str, /, workflow: Task[..., Any] | None = None, **options: Unpack[ResumeOptions]) -> Run[Any]:
+    def resume(
+        self, run_id: str, /, workflow: Task[..., Any] | None = None, **options: Unpack[ResumeOptions]
+    ) -> Run[Any]:
         """Go on with a run that is not final: nothing that finished runs again.
 
         Args:
@@ -213,7 +217,7 @@ class Engine:
         self._must_be_open()
         if run_id in self._runs and not self._runs[run_id].done.done():
             return self._runs[run_id]
-        row, state = self._folded(run_id)
+        _, state = self._folded(run_id)
         if state.status in ("succeeded", "failed", "cancelled"):
             return self.get(run_id)
         assert state.started is not None
@@ -247,7 +251,7 @@ class Engine:
         target = state.started.target if state.started else ""
         try:
             returns = self._find_code(target).returns
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever importing user code raises
             returns = Any  # the code is not at hand: the output is shown as plain data
         run: Run[Any] = Run(Lease(run_id, row.number, row.epoch), state, Registry(), returns, self.store)
         run.done.set_result(None)
@@ -255,7 +259,9 @@ class Engine:
 
     def ask(self, run_id: str, kind: str, body: Any = None, *, request_id: str | None = None) -> bool:
         """Append a request to the inbox of the run's owner; False when the id was seen before."""
-        return self.journal.ask(run_id, kind, msgspec.json.encode(body), request_id or self._new_id(), self.world.wall_ns())
+        return self.journal.ask(
+            run_id, kind, msgspec.json.encode(body), request_id or self._new_id(), self.world.wall_ns()
+        )
 
     # ------------------------------------------------------------ wiring
 

@@ -1,8 +1,8 @@
 """Typed values to bytes and back: msgpack by the declared type, the only form in which values move and are stored.
 
 A consumer always gets `decode(encode(value))` by its declared type, live and resumed alike. msgspec types are native
-(Structs, dataclasses, TypedDicts, dates, UUIDs, Decimals, enums, …); pydantic models, paths and numpy arrays by the small
-hooks below; others by `Codecs(...)`. Nothing here pickles.
+(Structs, dataclasses, TypedDicts, dates, UUIDs, Decimals, enums, …); pydantic models, paths and numpy arrays by the
+small hooks below; others by `Codecs(...)`. Nothing here pickles.
 """
 
 from __future__ import annotations
@@ -19,7 +19,15 @@ from makespan.errors import ErrorRecord, GraphError, TaskError
 
 T_co = TypeVar("T_co", covariant=True)
 
-EXACT: dict[Any, type] = {int: int, str: str, bool: bool, bytes: bytes, float: float, None: type(None), type(None): type(None)}
+EXACT: dict[Any, type] = {
+    int: int,
+    str: str,
+    bool: bool,
+    bytes: bytes,
+    float: float,
+    None: type(None),
+    type(None): type(None),
+}
 """Annotations whose exact values need no conversion."""
 
 MAX_DEPTH = 200
@@ -153,13 +161,14 @@ def check_plain(value: Any, depth: int = 0) -> None:
             check_plain(item, depth + 1)
     else:
         raise NotEncodable(
-            f"{_name(kind)} needs a declared type: without annotation (Any) only JSON values pass; annotate it, e.g. `x: {kind.__name__}`"
+            f"{_name(kind)} needs a declared type: without annotation (Any) only JSON values pass; "
+            f"annotate it, e.g. `x: {kind.__name__}`"
         )
 
 
 def in_order(value: Any, encoder: msgspec.msgpack.Encoder) -> Any:
-    """A value whose dicts and sets stand in the order of their encoded keys, for what the deterministic encoder does not
-    take: dicts whose keys are no text."""
+    """A value whose dicts and sets stand in the order of their encoded keys, for what the deterministic encoder does
+    not take: dicts whose keys are no text."""
     if isinstance(value, dict):
         items = sorted(value.items(), key=lambda item: encoder.encode(item[0]))
         return {key: in_order(item, encoder) for key, item in items}

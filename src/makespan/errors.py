@@ -80,7 +80,8 @@ class LimitError(EngineError):
 
     def __init__(self, limit: str, *, allowed: float, used: float, unit: str, where: str = "run") -> None:
         super().__init__(
-            f"{limit} of the {where} reached: {used:g} of {allowed:g} {unit}; raise `{limit}` and resume the run to continue"
+            f"{limit} of the {where} reached: {used:g} of {allowed:g} {unit}; "
+            f"raise `{limit}` and resume the run to continue"
         )
         self.limit, self.allowed, self.used, self.unit, self.where = limit, allowed, used, unit, where
 

@@ -186,9 +186,7 @@ class World(Protocol):
         """Run `work` off the loop, then call `done(result, error)` on the loop."""
         ...
 
-    def commit_in_thread(
-        self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]
-    ) -> None:
+    def commit_in_thread(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
         """As `in_thread`, in order, one at a time, on a thread that user code cannot occupy: for commits."""
         ...
 
@@ -290,11 +288,15 @@ class Claim(msgspec.Struct, frozen=True):
 class Journal(Protocol):
     """Append-only store of facts. All methods are synchronous; the runtime decides on which thread they run."""
 
-    def create(self, run_id: str, workflow: str, target: str, owner: Owner, wall_ns: int, lease_ns: int) -> Lease | None:
+    def create(
+        self, run_id: str, workflow: str, target: str, owner: Owner, wall_ns: int, lease_ns: int
+    ) -> Lease | None:
         """A new run owned by `owner`, or None when the id exists."""
         ...
 
-    def acquire(self, run_id: str, owner: Owner, wall_ns: int, lease_ns: int, *, may_replace: Callable[[RunRow], bool]) -> Lease:
+    def acquire(
+        self, run_id: str, owner: Owner, wall_ns: int, lease_ns: int, *, may_replace: Callable[[RunRow], bool]
+    ) -> Lease:
         """Take the run over with a higher epoch. Raises LeaseLost when it is owned and `may_replace(row)` is false."""
         ...
 

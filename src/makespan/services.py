@@ -22,7 +22,9 @@ class EngineServices:
         models: what a name stands for: a Model, or a built-in name (`embedded`, `openai:NAME`, …).
     """
 
-    def __init__(self, models: Mapping[str, Model | str], prices: Mapping[str, Price], *, allow_unknown_prices: bool) -> None:
+    def __init__(
+        self, models: Mapping[str, Model | str], prices: Mapping[str, Price], *, allow_unknown_prices: bool
+    ) -> None:
         self._configured = dict(models)
         self._prices = PriceList(prices, allow_unknown=allow_unknown_prices)
         self._built: dict[str, Model] = {}

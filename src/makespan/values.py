@@ -45,7 +45,7 @@ class Usage(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Blob(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A value too large for a fact: stored beside the facts under its sha256, which is also how it counts in identities."""
+    """A value too large for a fact: stored beside the facts under its sha256, by which it also counts in ids."""
 
     sha256: bytes
     size_bytes: int

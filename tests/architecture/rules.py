@@ -45,9 +45,7 @@ PURE = frozenset({"values", "errors", "graph", "machine", "sim", "passes", "poli
 """No clock, no chance, no I/O, nothing to await. `ports` is held to the same, but its Protocols are async."""
 
 CLOCK_AND_CHANCE = frozenset({"random", "sched", "secrets", "time", "uuid"})
-CONCURRENCY = frozenset(
-    {"asyncio", "concurrent", "multiprocessing", "queue", "signal", "subprocess", "threading"}
-)
+CONCURRENCY = frozenset({"asyncio", "concurrent", "multiprocessing", "queue", "signal", "subprocess", "threading"})
 FILES = frozenset({"fcntl", "glob", "io", "mmap", "os", "pathlib", "shutil", "sqlite3", "tempfile"})
 NETWORK = frozenset({"http", "select", "selectors", "socket", "ssl", "urllib"})
 MACHINE = frozenset({"ctypes", "getpass", "logging", "platform"})
@@ -57,9 +55,7 @@ CLOCK_METHODS = frozenset({"now", "utcnow", "today"})
 PURITY_EXCEPTIONS: frozenset[str] = frozenset()
 """Module names that purity leaves out. It is empty, and a test keeps it so."""
 
-UNSAFE_MODULES = frozenset(
-    {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "jsonpickle"}
-)
+UNSAFE_MODULES = frozenset({"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "jsonpickle"})
 UNSAFE_CALLS = frozenset({"eval", "exec", "compile", "builtins.eval", "builtins.exec", "builtins.compile"})
 
 EVERYWHERE = frozenset({"msgspec"})

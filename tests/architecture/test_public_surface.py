@@ -46,9 +46,7 @@ def test_public_names_are_the_pinned_ones(tmp_path: Path) -> None:
     pinned = PINNED.read_text().split()
 
     assert not missing, f"makespan.__all__ promises names that do not exist: {missing}"
-    assert len(public) <= MAX_NAMES, (
-        f"{len(public)} public names; a 46th needs two recipes that cannot do without it"
-    )
+    assert len(public) <= MAX_NAMES, f"{len(public)} public names; a 46th needs two recipes that cannot do without it"
     assert sorted(public) == sorted(pinned), (
         f"public names are not those of public_names.txt: new {sorted(set(public) - set(pinned))}, "
         f"gone {sorted(set(pinned) - set(public))}; change that file and add a changes/ fragment"

@@ -180,9 +180,7 @@ PASSED: list[tuple[str, Rule, Files]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("rule", "files", "sentence"), [case[1:] for case in CAUGHT], ids=[case[0] for case in CAUGHT]
-)
+@pytest.mark.parametrize(("rule", "files", "sentence"), [case[1:] for case in CAUGHT], ids=[case[0] for case in CAUGHT])
 def test_rule_catches(rule: Rule, files: Files, sentence: str, tmp_path: Path) -> None:
     violations = list(rule(write_tree(tmp_path, files)))
 

@@ -12,6 +12,7 @@ from makespan.errors import GraphError, record_of
 from makespan.graph.node import Effect, Options
 from makespan.machine.facts import Limits
 from makespan.machine.retry import may_retry
+from makespan.values import nano_usd, nanos
 from tests.authoring.graphs import calls_of
 
 
@@ -30,10 +31,10 @@ def test_options_become_data_with_units() -> None:
     assert node.declaration.options == Options(
         effect=Effect.PURE,
         retries=2,
-        timeout_ns=1_500_000_000,
+        timeout_ns=nanos(1.5),
         needs=(("gpu", 1),),
         priority=3,
-        budget=250_000_000,
+        budget=nano_usd(0.25),
         version="7",
     )
 
@@ -91,7 +92,7 @@ def test_an_option_that_makes_no_sense_is_refused_by_name(options: Any, said: st
 )
 def test_what_belongs_to_tasks_is_refused_on_a_workflow(option: dict[str, Any]) -> None:
     with pytest.raises(GraphError, match=f"{next(iter(option))} belongs to tasks"):
-        ms.workflow(**option)(train.fn)  # type: ignore[call-overload]
+        ms.workflow(**option)(train.fn)
 
 
 def test_a_generator_is_no_workflow() -> None:

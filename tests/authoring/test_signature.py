@@ -112,7 +112,7 @@ def test_star_arguments_are_refused_at_the_first_call() -> None:
         return sum(values)
 
     with pytest.raises(GraphError, match="declare one parameter that is a list or dict"):
-        calls_of(many(1))  # type: ignore[call-arg]
+        calls_of(many(1))
 
 
 def test_defaults_of_a_task_come_back_as_they_are() -> None:
@@ -133,7 +133,7 @@ def test_refs_may_stand_at_any_depth_of_lists_and_dicts() -> None:
 def test_a_ref_inside_an_object_is_refused_saying_what_to_do() -> None:
     @ms.workflow
     def wrong() -> int:
-        return held(Pair(number(1), []))  # type: ignore[arg-type]
+        return held(Pair(number(1), []))
 
     with pytest.raises(GraphError, match="a Ref inside a Pair; pass the Ref itself, or build it in a task"):
         calls_of(wrong())
@@ -142,11 +142,11 @@ def test_a_ref_inside_an_object_is_refused_saying_what_to_do() -> None:
 def test_a_tuple_of_refs_is_checked_place_by_place() -> None:
     @ms.workflow
     def right() -> str:
-        return paired((number(1), word("a")))  # type: ignore[arg-type]
+        return paired((number(1), word("a")))
 
     @ms.workflow
     def wrong() -> str:
-        return paired((word("a"), number(1)))  # type: ignore[arg-type]
+        return paired((word("a"), number(1)))
 
     assert len(calls_of(right())) == 3
     with pytest.raises(GraphError, match="argument 'pair' of paired"):
@@ -156,7 +156,7 @@ def test_a_tuple_of_refs_is_checked_place_by_place() -> None:
 def test_a_gather_of_unlike_results_fits_a_tuple() -> None:
     @ms.workflow
     def right() -> tuple[int, str]:
-        return ms.gather(number(1), word("a"))  # type: ignore[return-value]
+        return ms.gather(number(1), word("a"))
 
     assert len(calls_of(right())) == 2
 
@@ -164,7 +164,7 @@ def test_a_gather_of_unlike_results_fits_a_tuple() -> None:
 def test_a_list_of_refs_is_checked_item_by_item() -> None:
     @ms.workflow
     def wrong() -> int:
-        return several([number(1), word("a")])  # type: ignore[list-item]
+        return several([number(1), word("a")])
 
     with pytest.raises(GraphError, match="<Ref word>"):
         calls_of(wrong())

@@ -21,9 +21,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]
-FENCE = re.compile(
-    r"^(?P<indent> *)```(?P<info>[^`\n]*)\n(?P<body>.*?)^(?P=indent)```[ ]*$", re.MULTILINE | re.DOTALL
-)
+FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^`\n]*)\n(?P<body>.*?)^(?P=indent)```[ ]*$", re.MULTILINE | re.DOTALL)
 FILE_LINE = re.compile(r"# file: (?P<name>[\w./-]+)\s*$")
 SHELLS = ("sh", "console", "bash")
 COMMAND_LIMIT_S = 120
@@ -122,9 +120,7 @@ def test_every_block_of_a_document_runs(path: Path, tmp_path: Path, monkeypatch:
 
 
 def test_blocks_share_a_session_and_write_the_files_they_name(tmp_path: Path) -> None:
-    text = (
-        "```python\n# file: flows/one.py\nx = 1\n```\nb\n\n```python\ny = x + 1\n```\n```text\nno code\n```\n"
-    )
+    text = "```python\n# file: flows/one.py\nx = 1\n```\nb\n\n```python\ny = x + 1\n```\n```text\nno code\n```\n"
     reader = Reader(tmp_path)
 
     for block in blocks(text, "sample.md"):

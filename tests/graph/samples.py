@@ -62,6 +62,4 @@ def waits_for(name: str, *needs: str) -> Node:
     return node(name, sources=tuple(Source(task(needed), mode=Mode.AFTER) for needed in needs))
 
 
-PURE_GPU = Declaration(
-    "train", options=Options(needs=(("gpu", 1),), version="2"), returns="Model", code="c0de"
-)
+PURE_GPU = Declaration("train", options=Options(needs=(("gpu", 1),), version="2"), returns="Model", code="c0de")

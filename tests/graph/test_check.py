@@ -20,14 +20,10 @@ from tests.graph.samples import diamond, map_node, node, on_item, scope_id, task
 DOCS = node("docs")
 
 
-def first(
-    name: str, *needs: str, wanted: int = 1, many: bool = False, accept: str = "", gated: bool = False
-) -> Node:
+def first(name: str, *needs: str, wanted: int = 1, many: bool = False, accept: str = "", gated: bool = False) -> Node:
     """A FIRST node."""
     declaration = Declaration(name, Kind.FIRST)
-    return node(
-        name, *needs, args=(), declaration=declaration, first=First(wanted, accept, many, gated=gated)
-    )
+    return node(name, *needs, args=(), declaration=declaration, first=First(wanted, accept, many, gated=gated))
 
 
 def test_a_sound_graph_has_no_problems() -> None:
@@ -92,9 +88,7 @@ def test_a_map_takes_one_list() -> None:
 
 
 def test_a_map_inside_a_map_may_name_both_items() -> None:
-    inner = template(
-        node("pair", sources=(Source(ITEM), Source(item_placeholder(1))), args=(0, 1)), output="pair"
-    )
+    inner = template(node("pair", sources=(Source(ITEM), Source(item_placeholder(1))), args=(0, 1)), output="pair")
     nested = node("n", sources=(Source(ITEM),), args=(), declaration=Declaration("n", Kind.MAP), over=inner)
 
     assert problems([DOCS, map_node("m", template(nested, output="n"))]) == []

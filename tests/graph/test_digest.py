@@ -90,9 +90,7 @@ def test_scopes_count_and_texts_for_people_do_not() -> None:
 
     assert digest(start) != digest(Graph.of(start, [scope]))
     assert digest(start) == digest(start.replace(node("a", label="for people")))
-    assert digest(start) == digest(
-        start.replace(node("a", declaration=Declaration("a", code="new", returns="int")))
-    )
+    assert digest(start) == digest(start.replace(node("a", declaration=Declaration("a", code="new", returns="int"))))
 
 
 def test_two_templates_that_differ_in_order_differ() -> None:

@@ -181,8 +181,6 @@ def test_an_edit_then_its_inverse_is_nothing(edit: Edit) -> None:
 
 def test_edits_are_data() -> None:
     over = template(on_item("inner", "x"), output="inner")
-    edit = Batch(
-        (AddTasks((node("e", "d"), map_node("m", over, "d")), (SCOPE,)), RemoveTask(task("b")), REWIRED)
-    )
+    edit = Batch((AddTasks((node("e", "d"), map_node("m", over, "d")), (SCOPE,)), RemoveTask(task("b")), REWIRED))
 
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(edit), type=Edit) == edit

@@ -48,9 +48,7 @@ def test_equal_calls_in_a_template_get_ids_by_occurrence() -> None:
 
 def test_a_template_may_give_the_item_itself_or_something_outside() -> None:
     assert instantiate(MapOver((), Source(ITEM, ("x",))), item(3), scope_of("x")).output == item(3, "x")
-    assert instantiate(MapOver((), Source(task("style"))), item(3), scope_of("x")).output == Source(
-        task("style")
-    )
+    assert instantiate(MapOver((), Source(task("style"))), item(3), scope_of("x")).output == Source(task("style"))
 
 
 def nested() -> MapOver:
@@ -95,9 +93,7 @@ def test_neither_place_is_in_the_ids_of_a_map_inside_a_map() -> None:
 
 
 def test_three_maps_deep_every_item_is_found() -> None:
-    innermost = node(
-        "all", args=(0, 1, 2), sources=tuple(Source(item_placeholder(depth)) for depth in range(3))
-    )
+    innermost = node("all", args=(0, 1, 2), sources=tuple(Source(item_placeholder(depth)) for depth in range(3)))
 
     def over(name: str, listed: Source, inner: MapOver) -> Node:
         return node(name, args=(), sources=(listed,), declaration=Declaration(name, Kind.MAP), over=inner)

@@ -22,9 +22,7 @@ def test_a_new_run_belongs_to_its_creator_in_epoch_1(journal: Journal) -> None:
     lease = new_run(journal, "r", wall_ns=7)
 
     assert lease == Lease("r", 1, 1)
-    assert journal.run("r") == RunRow(
-        "r", 1, "report", "flow.py:report", "running", 7, 7, 1, ME, 7 + LEASE_NS, b""
-    )
+    assert journal.run("r") == RunRow("r", 1, "report", "flow.py:report", "running", 7, 7, 1, ME, 7 + LEASE_NS, b"")
 
 
 def test_creating_a_run_whose_id_exists_changes_nothing(store: Store) -> None:
@@ -63,9 +61,7 @@ def test_a_refused_acquire_leaves_the_owner_its_run(journal: Journal) -> None:
 
 
 @pytest.mark.parametrize(("wall_ns", "asked"), [(LEASE_NS - 1, 1), (LEASE_NS, 0), (LEASE_NS + 1, 0)])
-def test_the_owner_is_asked_about_only_while_its_lease_lasts(
-    journal: Journal, wall_ns: int, asked: int
-) -> None:
+def test_the_owner_is_asked_about_only_while_its_lease_lasts(journal: Journal, wall_ns: int, asked: int) -> None:
     new_run(journal)
     questions: list[RunRow] = []
 

@@ -1,4 +1,4 @@
-"""Journals on disk are read by every later version: what was recorded is what they fold to, whatever the rules are now."""
+"""Journals on disk are read by every later version: they fold to what was recorded, whatever the rules are now."""
 
 from __future__ import annotations
 

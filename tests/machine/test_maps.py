@@ -8,6 +8,7 @@ import pytest
 
 import makespan as ms
 from makespan.machine.facts import Limits
+from makespan.machine.observations import StartAttempt
 from tests.machine.driver import SECOND, Act, Life, Script, by_key, error, run
 
 
@@ -80,10 +81,9 @@ def identity(items: list[int]) -> list[int]:
 def failing_at(*places: int) -> Script:
     """The n-th items' attempts fail."""
 
-    def script(command: object) -> Act:
-        name = command.declaration.key
-        task = command.task
-        return Act(error=error(message=f"item {task}")) if name == "double" and task in places else Act()
+    def script(command: StartAttempt) -> Act:
+        fails = command.declaration.key == "double" and command.task in places
+        return Act(error=error(message=f"item {command.task}")) if fails else Act()
 
     return script
 

@@ -59,7 +59,7 @@ def sending(x: int) -> int:
 
 @ms.workflow
 def sleeping() -> None:
-    return ms.sleep(30)
+    return ms.sleep(30)  # type: ignore[return-value]
 
 
 def test_a_task_that_takes_too_long_fails_at_its_timeout_and_its_attempt_is_told_to_stop() -> None:

@@ -33,7 +33,7 @@ def workflow_of(needs: list[list[int]]) -> ms.Workflow[[], list[int]]:
     def made() -> list[int]:
         refs: list[ms.Ref[int]] = []
         for number, needed in enumerate(needs):
-            refs.append(step(number, [refs[each] for each in needed]))  # type: ignore[misc]
+            refs.append(step(number, [refs[each] for each in needed]))
         return ms.gather(*refs)
 
     return made

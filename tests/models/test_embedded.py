@@ -88,9 +88,7 @@ def run(call: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(call)
 
 
-@pytest.mark.parametrize(
-    "wanted", [Tree, Left | Right, Literal["a", "b"], Leaf | None, int, bool, float, Extract]
-)
+@pytest.mark.parametrize("wanted", [Tree, Left | Right, Literal["a", "b"], Leaf | None, int, bool, float, Extract])
 def test_a_constrained_answer_always_decodes_to_the_wanted_type(model: Embedded, wanted: Any) -> None:
     request = ask("Say hello. Short.", schema=schema_of(wanted), max_tokens=120)
 
@@ -129,9 +127,7 @@ def test_tokens_and_their_log_probabilities_spell_the_text(model: Embedded) -> N
 def test_the_same_seed_gives_the_same_text(model: Embedded) -> None:
     async def texts() -> list[str]:
         seeds = (None, 1, 1, 2, 3, 4)
-        return [
-            (await model.complete(ask("Tell a story.", temperature=1.5, seed=seed))).text for seed in seeds
-        ]
+        return [(await model.complete(ask("Tell a story.", temperature=1.5, seed=seed))).text for seed in seeds]
 
     _, first, again, *others = run(texts())  # the first call only fills the prompt cache
 
@@ -197,9 +193,7 @@ def test_calls_are_answered_in_the_order_they_came(model: Embedded) -> None:
 
 def test_a_cancelled_call_makes_room_for_the_next_one(model: Embedded) -> None:
     async def main() -> tuple[bool, float]:
-        long = asyncio.create_task(
-            model.complete(ask("Count up.", schema=schema_of(list[int]), max_tokens=3000))
-        )
+        long = asyncio.create_task(model.complete(ask("Count up.", schema=schema_of(list[int]), max_tokens=3000)))
         await asyncio.sleep(0)
         started = time.perf_counter()
         long.cancel()
@@ -323,9 +317,7 @@ class TestLoopbackServer:
 
     def remote(self, base_url: str, key: str | None) -> OpenAICompatible:
         reference = None if key is None else "env:TEST_KEY"
-        return OpenAICompatible(
-            "smollm2-135m", base_url=base_url, key=reference, environ={"TEST_KEY": key or ""}
-        )
+        return OpenAICompatible("smollm2-135m", base_url=base_url, key=reference, environ={"TEST_KEY": key or ""})
 
     def call(self, model: Embedded, request: ModelRequest, key: str | None) -> ModelReply:
         async def main() -> ModelReply:
@@ -338,9 +330,7 @@ class TestLoopbackServer:
         return run(main())
 
     def test_a_typed_answer_comes_with_usage_and_cached_tokens(self, model: Embedded) -> None:
-        request = ModelRequest(
-            (*SHOTS, Message.user(LINES["search"])), schema=schema_of(Extract), max_tokens=80
-        )
+        request = ModelRequest((*SHOTS, Message.user(LINES["search"])), schema=schema_of(Extract), max_tokens=80)
 
         self.call(model, request, model.api_key)
         reply = self.call(model, request, model.api_key)

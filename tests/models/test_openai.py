@@ -230,9 +230,7 @@ def test_no_service_at_the_address_is_unavailable_and_the_password_in_it_is_not_
     assert "127.0.0.1" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "environ", [{}, {"TEST_KEY": "  "}, {"TEST_KEY": "sk-a\nb"}, {"TEST_KEY": "schlüssel"}]
-)
+@pytest.mark.parametrize("environ", [{}, {"TEST_KEY": "  "}, {"TEST_KEY": "sk-a\nb"}, {"TEST_KEY": "schlüssel"}])
 def test_a_missing_or_impossible_key_is_told_by_its_variable_before_anything_is_sent(
     environ: dict[str, str],
 ) -> None:

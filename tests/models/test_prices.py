@@ -21,16 +21,11 @@ def test_a_million_tokens_cost_what_the_list_says() -> None:
 def test_cached_tokens_have_their_own_price_and_are_not_paid_twice() -> None:
     prices = PriceList({"mine": Price(prompt=10, cached=1, completion=100)})
 
-    assert (
-        prices.cost("mine", Usage(prompt_tokens=5, cached_tokens=2, completion_tokens=1))
-        == 3 * 10 + 2 * 1 + 100
-    )
+    assert prices.cost("mine", Usage(prompt_tokens=5, cached_tokens=2, completion_tokens=1)) == 3 * 10 + 2 * 1 + 100
 
 
 @given(counts, counts, counts, counts)
-def test_cost_never_exceeds_the_cost_of_a_larger_usage(
-    prompt: int, cached: int, answer: int, more: int
-) -> None:
+def test_cost_never_exceeds_the_cost_of_a_larger_usage(prompt: int, cached: int, answer: int, more: int) -> None:
     prices = PriceList()
     used = Usage(prompt + cached, cached, answer)
 

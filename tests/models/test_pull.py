@@ -44,9 +44,7 @@ def model_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_file_with_the_expected_hash_is_verified_once_and_remembered(
-    model_file: Path, tmp_path: Path
-) -> None:
+def test_a_file_with_the_expected_hash_is_verified_once_and_remembered(model_file: Path, tmp_path: Path) -> None:
     verify(model_file, tmp_path, expected=sha256_of(model_file))
 
     remembered = (tmp_path / "verified.json").read_bytes()

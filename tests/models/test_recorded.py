@@ -58,9 +58,7 @@ def test_a_missing_request_names_the_nearest_recorded_prompt_and_what_differs(ca
     complete(recording, ask("Count to ten"))
     replaying = Recorded(cassette, "replay", name="scripted")
 
-    with pytest.raises(
-        ProviderError, match=r"'Why is the sky blue\?', which differs in max_tokens, seed"
-    ) as caught:
+    with pytest.raises(ProviderError, match=r"'Why is the sky blue\?', which differs in max_tokens, seed") as caught:
         complete(replaying, ask("Why is the sky blue?", max_tokens=9, seed=1))
 
     assert (caught.value.kind, caught.value.retryable) == ("bad_request", False)
@@ -81,15 +79,11 @@ def test_the_digest_depends_on_model_and_request_and_not_on_the_order_of_schema_
 
 
 def test_a_secret_is_never_written_and_may_change_before_the_replay(cassette: Path) -> None:
-    spelled = ModelReply(
-        "it is hunter2", "stop", Usage(), (TokenLogprob("hun", -1.0), TokenLogprob("ter2", -1.0))
-    )
+    spelled = ModelReply("it is hunter2", "stop", Usage(), (TokenLogprob("hun", -1.0), TokenLogprob("ter2", -1.0)))
     recording = Recorded(cassette, "record", model=Scripted([spelled]), secrets=["hunter2"])
     assert complete(recording, ask("say hunter2")) == spelled
 
-    replayed = complete(
-        Recorded(cassette, "replay", name="scripted", secrets=["swordfish"]), ask("say swordfish")
-    )
+    replayed = complete(Recorded(cassette, "replay", name="scripted", secrets=["swordfish"]), ask("say swordfish"))
 
     assert (replayed.text, replayed.logprobs) == ("it is [secret]", ())
     assert b"hun" not in cassette.read_bytes()

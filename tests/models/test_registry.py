@@ -30,9 +30,7 @@ def test_the_configured_scripted_model_answers_with_the_last_message() -> None:
     assert reply.text == "hello"
 
 
-@pytest.mark.parametrize(
-    ("name", "meant"), [("embeded", "embedded"), ("smollm2", "smollm2-135m"), ("mine2", "mine")]
-)
+@pytest.mark.parametrize(("name", "meant"), [("embeded", "embedded"), ("smollm2", "smollm2-135m"), ("mine2", "mine")])
 def test_an_unknown_name_is_an_error_with_a_suggestion(name: str, meant: str) -> None:
     with pytest.raises(ProviderError, match=f"did you mean '{meant}'") as caught:
         build_model(name, known={"mine": Scripted("")})

@@ -88,9 +88,7 @@ def test_every_schema_is_a_closed_object_with_all_fields_required(wanted: Any) -
 
 
 def test_keywords_that_grammar_engines_do_not_know_are_left_out_but_property_names_stay() -> None:
-    wanted = msgspec.defstruct(
-        "Odd", [("title", set[str]), ("default", Left | Right), ("format", datetime.timedelta)]
-    )
+    wanted = msgspec.defstruct("Odd", [("title", set[str]), ("default", Left | Right), ("format", datetime.timedelta)])
 
     schema = schema_of(wanted)
 

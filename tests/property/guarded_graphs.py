@@ -15,7 +15,7 @@ from makespan.machine.records import Status, TaskState
 from makespan.machine.state import State
 from makespan.values import untyped
 from tests.graph.samples import node, task
-from tests.machine.driver import SECOND, Act, Script, error
+from tests.machine.driver import SECOND, Act, Script, error, seconds
 
 VALUES: list[Any] = [None, True, False, 0, 1, 4, -3, 2.5, "", "x", "yes", [], [1], ["x", 4], {}, {"a": 1, "b": [2]}]
 Test = Callable[[list[Any]], bool]
@@ -116,11 +116,11 @@ class Guarded:
             return node(name, declaration=Declaration(name, Kind.FIRST), sources=sources, args=(), first=join)
         modes = [chance.choice([Mode.VALUE, Mode.VALUE, Mode.AFTER, Mode.OUTCOME]) for _ in known]
         sources = tuple(Source(each.id, (), mode) for each, mode in zip(known, modes, strict=True))
-        readable = [(place, mode) for place, mode in enumerate(modes) if mode != Mode.AFTER]
+        readable: list[tuple[int, Mode]] = [(place, mode) for place, mode in enumerate(modes) if mode != Mode.AFTER]
         text, meaning = guard(chance, readable) if readable and chance.random() < 0.8 else ("", lambda _: True)
         self.meaning[task(name)] = meaning
         effect = chance.choice([Effect.PURE, Effect.IDEMPOTENT, Effect.IRREVERSIBLE])
-        options = Options(effect=effect, retries=chance.choice([0, 0, 1]), timeout_ns=chance.choice([None, 3 * SECOND]))
+        options = Options(effect=effect, retries=chance.choice([0, 0, 1]), timeout_ns=chance.choice([None, seconds(3)]))
         return node(name, declaration=Declaration(name, options=options), sources=sources, args=(b"\x80",), when=text)
 
     def script(self, seed: int) -> Script:

@@ -96,7 +96,7 @@ def random_program(seed: int) -> ms.Workflow[[int], list[int]]:
             return total(ms.map(lambda item: total(ms.map(lambda n: add(n, outside), spread(item))), listed))
 
         for _ in range(chance.randint(4, 14)):
-            known.append(step())
+            known.append(step())  # noqa: PERF401 - each step may read those before it
         return ms.gather(*known)
 
     return program

@@ -1,5 +1,7 @@
 """Mistakes that both type checkers must refuse, each on a line marked `# wrong`. Never run."""
 
+# ruff: noqa: F841
+
 import makespan as ms
 
 

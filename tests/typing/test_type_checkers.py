@@ -44,5 +44,7 @@ def test_every_deliberate_error_is_refused(lines: Callable[[Path, Path], set[int
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lines", CHECKERS)
-def test_what_is_right_is_accepted_with_the_right_types(lines: Callable[[Path, Path], set[int]], tmp_path: Path) -> None:
+def test_what_is_right_is_accepted_with_the_right_types(
+    lines: Callable[[Path, Path], set[int]], tmp_path: Path
+) -> None:
     assert lines(HERE / "right.py", tmp_path) == set()

@@ -100,7 +100,14 @@ class Place:
 
     __slots__ = ("_called", "_seen", "builder", "depth", "guards", "inside", "real")
 
-    def __init__(self, builder: Builder, real: ScopeId, inside: ScopeId | None = None, guards: tuple[Guard, ...] = (), depth: int = 0) -> None:
+    def __init__(
+        self,
+        builder: Builder,
+        real: ScopeId,
+        inside: ScopeId | None = None,
+        guards: tuple[Guard, ...] = (),
+        depth: int = 0,
+    ) -> None:
         self.builder = builder
         self.real = real
         self.inside = real if inside is None else inside
@@ -223,5 +230,7 @@ def here(what: str) -> Place:
     if isinstance(place, Place):
         return place
     if isinstance(place, InsideTask):
-        raise GraphError(f"{what} inside the task {place.key!r}: a task is one step; call it from a workflow and pass the result on")
+        raise GraphError(
+            f"{what} inside the task {place.key!r}: a task is one step; call it from a workflow and pass the result on"
+        )
     raise GraphError(f"{what} works inside a workflow only")

@@ -81,7 +81,9 @@ class _PromptDecorator:
         return Prompt(fn, *self._given)
 
 
-def prompt(*, max_tokens: int = MAX_TOKENS, temperature: float = 0.0, **options: Unpack[TaskOptions]) -> _PromptDecorator:
+def prompt(
+    *, max_tokens: int = MAX_TOKENS, temperature: float = 0.0, **options: Unpack[TaskOptions]
+) -> _PromptDecorator:
     """Declare a prompt. `models` are names from the configuration, best first choice first."""
     return _PromptDecorator(options, max_tokens, temperature)
 
@@ -154,7 +156,7 @@ class PromptCode:
         raise AssertionError("unreachable")
 
     def request(self, args: bytes, seed: int) -> ModelRequest:
-        """The request for these arguments; runs the prompt's body. Raises GraphError when the body is not a prompt's."""
+        """The request for these arguments; runs the prompt's body. Raises GraphError when it ends without `chat`."""
         values = self._task.signature.decode(args)
         place = current.set(self._inside)
         try:
@@ -172,9 +174,13 @@ class PromptCode:
     def _from_template(self, args: bytes) -> tuple[Message, ...]:
         template = (self._task.fn.__doc__ or "").strip()
         if not template:
-            raise GraphError(f"the prompt {self.key} calls ms.chat() without texts and has no docstring to use as the template")
+            raise GraphError(
+                f"the prompt {self.key} calls ms.chat() without texts and has no docstring to use as the template"
+            )
         values = self._task.signature.decode(args)
-        return (Message.user(self._structured.render(template, {name: _shown(value) for name, value in values.items()})),)
+        return (
+            Message.user(self._structured.render(template, {name: _shown(value) for name, value in values.items()})),
+        )
 
     def worst_case(self, args: bytes, services: Services) -> NanoUsd:
         """Most that one attempt can cost: every model of the list, every re-ask, at its bound."""

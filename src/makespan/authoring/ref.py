@@ -132,7 +132,7 @@ class Ref(Awaitable[T_co], _Stands):
 
     __hash__ = object.__hash__
 
-    def _refused(operation: str) -> Callable[..., Any]:
+    def _refused(operation: str) -> Callable[..., Any]:  # noqa: N805 - a helper of the class body
         def refused(self: Ref[Any], *_: object) -> NoReturn:
             refuse(self, operation)
 

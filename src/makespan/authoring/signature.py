@@ -209,7 +209,9 @@ class Pieces:
                 self.pending.append(_encode(name))
                 self.put(item, value_type(annotation), where, hooks)
         else:
-            raise GraphError(f"{where}: a Ref inside a {type(value).__name__}; pass the Ref itself, or build it in a task")
+            raise GraphError(
+                f"{where}: a Ref inside a {type(value).__name__}; pass the Ref itself, or build it in a task"
+            )
 
     def put_items(self, values: Any, annotation: Any, where: str, hooks: Hooks) -> None:
         """A list or tuple of Refs and values, each of the type declared for its place."""
@@ -294,7 +296,9 @@ def item_types(annotation: Any, count: int) -> list[Any] | None:
         return list(arguments) if len(arguments) == count else None
     if origin in (Any, object) or isinstance(origin, typing.TypeVar):
         return [Any] * count
-    is_list = isinstance(origin, type) and issubclass(origin, Iterable) and not issubclass(origin, (str, bytes, Mapping))
+    is_list = (
+        isinstance(origin, type) and issubclass(origin, Iterable) and not issubclass(origin, (str, bytes, Mapping))
+    )
     return [arguments[0] if arguments else Any] * count if is_list else None
 
 

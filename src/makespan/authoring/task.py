@@ -1,10 +1,10 @@
 """`@task`: a typed unit of work. Calling it plans; the function itself runs later, once per attempt.
 
-    @task(retries=2, timeout_s=20)
-    async def fetch(url: str) -> str: ...
+@task(retries=2, timeout_s=20)
+async def fetch(url: str) -> str: ...
 
-    fetch("…")                  a Ref                fetch.fn("…")                    the plain function
-    fetch.options(priority=5)   the same task with other options; part of the call's identity
+fetch("…")                  a Ref                fetch.fn("…")                    the plain function
+fetch.options(priority=5)   the same task with other options; part of the call's identity
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ HOOKS = AuthoringHooks()
 """Hooks of every codec made here; stateless but for its cache of codecs."""
 
 
+NO_OPTIONS = Options()
+
+
 class TaskOptions(TypedDict, total=False):
     """The options of tasks, prompts and workflows: one list for decorators, `.options()` and the docs."""
 
@@ -62,7 +65,7 @@ class Task(Generic[P, T_co]):
 
     kind = Kind.CALL
 
-    def __init__(self, fn: Callable[..., Any], options: TaskOptions, *, defaults: Options = Options()) -> None:
+    def __init__(self, fn: Callable[..., Any], options: TaskOptions, *, defaults: Options = NO_OPTIONS) -> None:
         self.fn = fn
         self._options: dict[str, Any] = dict(options)
         self._defaults = defaults
@@ -91,8 +94,8 @@ class Task(Generic[P, T_co]):
             return unbound(self, args, kwargs)
         assert isinstance(place, InsideTask)
         raise GraphError(
-            f"the task {self.key!r} is called inside the task {place.key!r}: call `{self.__name__}.fn(...)` for the plain "
-            f"function, or call the task from a workflow and pass its result on"
+            f"the task {self.key!r} is called inside the task {place.key!r}: call `{self.__name__}.fn(...)` for the "
+            f"plain function, or call the task from a workflow and pass its result on"
         )
 
     def options(self, **options: Unpack[TaskOptions]) -> Task[P, T_co]:

@@ -148,7 +148,9 @@ def _template(task: Task[..., Any]) -> Template:
     parameters = task.signature.parameters
     if parameters:
         builder.add(node)
-    stand_ins: dict[str, Any] = {p.name: Ref(builder, node.id, p.annotation, f"{task.key}({p.name})", (p.name,)) for p in parameters}
+    stand_ins: dict[str, Any] = {
+        p.name: Ref(builder, node.id, p.annotation, f"{task.key}({p.name})", (p.name,)) for p in parameters
+    }
     root = to_node(traced_body(place, task.fn, stand_ins, task), place, task)
     return Template(root._task, builder)
 
@@ -210,7 +212,9 @@ def traced_body(place: Place, fn: Callable[..., Any], stand_ins: dict[str, Any],
         tracing.reset(outer)
     if isinstance(output, Ref):
         if output._several is None and output._mode == Mode.VALUE and not assignable(output._type, workflow.returns):
-            raise GraphError(f"the workflow {workflow.key} returns {output!r}: {explain(output._type, workflow.returns)}")
+            raise GraphError(
+                f"the workflow {workflow.key} returns {output!r}: {explain(output._type, workflow.returns)}"
+            )
         if output._several is None:
             return output
     holder = Pieces()

@@ -121,18 +121,14 @@ def too_large(nodes: Mapping[TaskId, Node], limits: Limits) -> Iterator[Problem]
     for name, size in sizes.items():
         allowed = getattr(limits, name)
         if allowed and size > allowed:
-            yield Problem(
-                f"the graph's {name} is {size}, at most {allowed} is allowed; raise the limit `{name}`"
-            )
+            yield Problem(f"the graph's {name} is {size}, at most {allowed} is allowed; raise the limit `{name}`")
 
 
 def misshapen(node: Node, depth: int) -> Iterator[Problem]:
     """What is wrong with one node by itself. `depth` counts the maps around it."""
     for piece in node.args:
         if isinstance(piece, int) and not 0 <= piece < len(node.sources):
-            yield Problem(
-                f"hole {piece} of task {name_of(node)} has no source; it has {len(node.sources)}", node.id
-            )
+            yield Problem(f"hole {piece} of task {name_of(node)} has no source; it has {len(node.sources)}", node.id)
         elif isinstance(piece, int) and node.sources[piece].mode == Mode.AFTER:
             yield Problem(f"hole {piece} of task {name_of(node)} has a source that gives no value", node.id)
     if node.when:
@@ -200,9 +196,7 @@ def misshapen_map(node: Node, over: MapOver, depth: int) -> Iterator[Problem]:
         yield Problem(f"task {name_of(node)} gives the item of a map that it is not inside", node.id)
 
 
-def misplaced_in_template(
-    node: Node, before: Set[TaskId], later: Set[TaskId], depth: int
-) -> Iterator[Problem]:
+def misplaced_in_template(node: Node, before: Set[TaskId], later: Set[TaskId], depth: int) -> Iterator[Problem]:
     """A template is in run order, without repeats, and names only the items of the maps it is inside."""
     if node.id in before or is_placeholder(node.id):
         yield Problem(f"task {name_of(node)} has an id that is taken in its map's template", node.id)
@@ -211,9 +205,7 @@ def misplaced_in_template(
         tasks.extend(outside(node.over))
     for task in tasks:
         if task in later or task == node.id:
-            yield Problem(
-                f"task {name_of(node)} needs one that stands after it in its map's template", node.id
-            )
+            yield Problem(f"task {name_of(node)} needs one that stands after it in its map's template", node.id)
         elif is_placeholder(task) and not is_item_above(task, depth):
             yield Problem(f"task {name_of(node)} takes the item of a map that it is not inside", node.id)
 

@@ -117,9 +117,7 @@ def from_json(text: bytes | str) -> Graph:
     try:
         version = msgspec.json.decode(text, type=Header).makespan_graph
         if version > VERSION:
-            raise GraphError(
-                f"this graph has format {version}, this makespan reads up to {VERSION}; upgrade makespan"
-            )
+            raise GraphError(f"this graph has format {version}, this makespan reads up to {VERSION}; upgrade makespan")
         document = msgspec.json.decode(text, type=Document)
         declarations = [declaration_of(row) for row in document.declarations]
         nodes = [node_of(row, declarations) for row in document.nodes]
@@ -138,9 +136,7 @@ def declared_by(nodes: Iterable[Node]) -> Iterable[Declaration]:
 
 def declaration_row(declaration: Declaration) -> DeclarationRow:
     options = msgspec.to_builtins(asked(declaration.options)) or None
-    return DeclarationRow(
-        declaration.key, word(declaration.kind), options, declaration.returns, declaration.code
-    )
+    return DeclarationRow(declaration.key, word(declaration.kind), options, declaration.returns, declaration.code)
 
 
 def declaration_of(row: DeclarationRow) -> Declaration:
@@ -149,9 +145,7 @@ def declaration_of(row: DeclarationRow) -> Declaration:
 
 
 def scope_row(scope: Scope) -> ScopeRow:
-    return ScopeRow(
-        scope.id.hex(), scope.parent.hex(), scope.name, scope.budget, scope.deadline_ns, scope.limit
-    )
+    return ScopeRow(scope.id.hex(), scope.parent.hex(), scope.name, scope.budget, scope.deadline_ns, scope.limit)
 
 
 def scope_of(row: ScopeRow) -> Scope:

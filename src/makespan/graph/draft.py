@@ -46,9 +46,7 @@ class Draft:
         for scope in scopes:
             present = self.scope(scope.id)
             if present is not None and present != scope:
-                raise EditRefused(
-                    Refusal.DUPLICATE, f"scope {scope.name!r} is there already, with other limits"
-                )
+                raise EditRefused(Refusal.DUPLICATE, f"scope {scope.name!r} is there already, with other limits")
             if present is None:
                 self.scopes[scope.id] = scope
         for node in nodes:
@@ -76,9 +74,7 @@ class Draft:
         self.nodes[node.id] = node
         self.is_extension = False
 
-    def exchange(
-        self, task: TaskId, nodes: Collection[Node], output: TaskId, scopes: Iterable[Scope] = ()
-    ) -> None:
+    def exchange(self, task: TaskId, nodes: Collection[Node], output: TaskId, scopes: Iterable[Scope] = ()) -> None:
         """New tasks in the place of one; what depended on it depends on the output."""
         old = self.known(task)
         dependents = self.dependents(task)
@@ -116,9 +112,7 @@ class Draft:
             self.refuse_cycle()
         graph = self.graph.changed(self.nodes, self.scopes)
         if max_tasks and len(graph) > max(max_tasks, len(self.graph)):
-            raise EditRefused(
-                Refusal.LIMIT, f"{len(graph)} tasks, but the graph may have at most {max_tasks}"
-            )
+            raise EditRefused(Refusal.LIMIT, f"{len(graph)} tasks, but the graph may have at most {max_tasks}")
         return graph
 
     def refuse_dangling(self) -> None:
@@ -128,9 +122,7 @@ class Draft:
                 left = [each for each in self.graph.dependents(task) if each not in self.nodes]
                 if left:
                     dependent = name_of(self.known(left[0]))
-                    raise EditRefused(
-                        Refusal.DANGLING, f"task {dependent} needs {task.hex()[:8]}, which would be gone"
-                    )
+                    raise EditRefused(Refusal.DANGLING, f"task {dependent} needs {task.hex()[:8]}, which would be gone")
             else:
                 self.refuse_loose(node)
         for scope in self.scopes.values():
@@ -141,9 +133,7 @@ class Draft:
         """Refuse a node whose sources or scope are not there."""
         for task in needs(node):
             if self.get(task) is None:
-                raise EditRefused(
-                    Refusal.DANGLING, f"task {name_of(node)} needs {task.hex()[:8]}, which is not there"
-                )
+                raise EditRefused(Refusal.DANGLING, f"task {name_of(node)} needs {task.hex()[:8]}, which is not there")
         if node.scope != ROOT_SCOPE and self.scope(node.scope) is None:
             raise EditRefused(Refusal.DANGLING, f"task {name_of(node)} is in a scope that is not there")
 

@@ -65,9 +65,7 @@ def led(source: Source, targets: Mapping[TaskId, Source]) -> Source:
     return source if target is None else Source(target.task, target.path + source.path, source.mode)
 
 
-def find_cycle(
-    starts: Iterable[TaskId], needed: Callable[[TaskId], Collection[TaskId]]
-) -> list[TaskId] | None:
+def find_cycle(starts: Iterable[TaskId], needed: Callable[[TaskId], Collection[TaskId]]) -> list[TaskId] | None:
     """A cycle that can be reached from the starts: each of its tasks needs the next, and the last the first.
 
     Depth first, without recursion. `needed` gives nothing for a task it does not know.

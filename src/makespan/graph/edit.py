@@ -113,9 +113,7 @@ def with_one(graph: Graph, node: Node, max_tasks: int) -> Graph:
     """`apply` for one new task: it depends on what is there, so it cannot close a cycle."""
     for task in needs(node):
         if task not in graph.tasks:
-            raise EditRefused(
-                Refusal.DANGLING, f"task {name_of(node)} needs {task.hex()[:8]}, which is not there"
-            )
+            raise EditRefused(Refusal.DANGLING, f"task {name_of(node)} needs {task.hex()[:8]}, which is not there")
     if node.scope != ROOT_SCOPE and graph.scope(node.scope) is None:
         raise EditRefused(Refusal.DANGLING, f"task {name_of(node)} is in a scope that is not there")
     if max_tasks and len(graph) >= max_tasks:

@@ -87,9 +87,7 @@ def named_field(annotation: Any, fields: dict[str, Any], step: str) -> Any:
     """A field by its name."""
     if step not in fields:
         known = ", ".join(fields)
-        raise GraphError(
-            f"{shown(annotation)} has no field {step!r}{suggestion(step, fields)} (it has: {known})"
-        )
+        raise GraphError(f"{shown(annotation)} has no field {step!r}{suggestion(step, fields)} (it has: {known})")
     return fields[step]
 
 

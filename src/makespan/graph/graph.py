@@ -82,9 +82,7 @@ class Graph(msgspec.Struct, frozen=True, eq=False):
             if known is None:
                 changes[scope.id] = scope
             elif known != scope:
-                raise EditRefused(
-                    Refusal.DUPLICATE, f"scope {scope.name!r} is there already, with other limits"
-                )
+                raise EditRefused(Refusal.DUPLICATE, f"scope {scope.name!r} is there already, with other limits")
         return changes
 
     def changed(

@@ -81,9 +81,7 @@ class Layered(msgspec.Struct, Generic[K, V], frozen=True, eq=False):
         return iter(self.flat())
 
 
-def merged(
-    layers: tuple[dict[K, V | None], ...], top: dict[K, V | None], size: int
-) -> tuple[dict[K, V | None], ...]:
+def merged(layers: tuple[dict[K, V | None], ...], top: dict[K, V | None], size: int) -> tuple[dict[K, V | None], ...]:
     """The layers with a full top merged in; tombstones go where nothing older is left for them to hide."""
     kept, entries = len(layers), len(top)
     while kept and len(layers[kept - 1]) <= entries * RATIO:

@@ -47,9 +47,7 @@ def mermaid(graph: Graph) -> str:
     return "\n".join(lines) + "\n"
 
 
-def box(
-    scope: ScopeId, content: Mapping[ScopeId, list[Node | Scope]], names: Mapping[TaskId, str]
-) -> Iterator[str]:
+def box(scope: ScopeId, content: Mapping[ScopeId, list[Node | Scope]], names: Mapping[TaskId, str]) -> Iterator[str]:
     """What is in a scope: its nodes, and the scopes inside it as boxes."""
     for each in content.get(scope, ()):
         if isinstance(each, Node):

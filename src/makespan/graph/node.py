@@ -1,7 +1,7 @@
 """What a graph is made of: declarations (what kind of task), nodes (one task), scopes (a named part of a run).
 
-A node says everything about *what to do* as data: its arguments as byte pieces with holes, where each hole's value comes
-from, when it may start, and what joins do with many sources. Nothing here knows what happened.
+A node says everything about *what to do* as data: its arguments as byte pieces with holes, where each hole's value
+comes from, when it may start, and what joins do with many sources. Nothing here knows what happened.
 
     search ──value──▶ grade            Source(search, mode=VALUE): waits, needs success, takes the value
     search ──after──▶ log              Source(search, mode=AFTER): waits, needs success, takes nothing

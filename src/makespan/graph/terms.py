@@ -157,9 +157,7 @@ def inside(value: Any, step: Any) -> Any:
 
 def nearest(step: Any, known: Mapping[Any, Any]) -> str:
     """A suggestion among the first few short keys: the search must not grow with the data."""
-    names = [
-        key for key in islice(known, MAX_SUGGESTED) if isinstance(key, str) and len(key) <= MAX_SUGGESTED
-    ]
+    names = [key for key in islice(known, MAX_SUGGESTED) if isinstance(key, str) and len(key) <= MAX_SUGGESTED]
     return suggestion(step, names) if isinstance(step, str) and len(step) <= MAX_SUGGESTED else ""
 
 

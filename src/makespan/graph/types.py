@@ -141,9 +141,7 @@ def arguments_as(source: Any, source_class: type, target_class: type) -> tuple[A
     if source_class is tuple:
         members = tuple(member for member in given if member is not Ellipsis)
         return (Union[members],) if members else None  # noqa: UP007 - made of a tuple
-    if issubclass(source_class, collections.abc.Mapping) and not issubclass(
-        target_class, collections.abc.Mapping
-    ):
+    if issubclass(source_class, collections.abc.Mapping) and not issubclass(target_class, collections.abc.Mapping):
         return given[:1]
     return given if source_class.__module__ in ("builtins", "collections", "collections.abc") else None
 

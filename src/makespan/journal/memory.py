@@ -49,9 +49,7 @@ class MemoryJournal:
         if run_id in self._numbers:
             return None
         number = self._numbers[run_id] = len(self._runs) + 1
-        row = RunRow(
-            run_id, number, workflow, target, "running", wall_ns, wall_ns, 1, owner, wall_ns + lease_ns
-        )
+        row = RunRow(run_id, number, workflow, target, "running", wall_ns, wall_ns, 1, owner, wall_ns + lease_ns)
         self._runs[number] = _StoredRun(row)
         return Lease(run_id, number, 1)
 
@@ -70,9 +68,7 @@ class MemoryJournal:
         if row.owner is not None and row.lease_until_ns > wall_ns and not may_replace(row):
             raise run_is_owned(run_id, row.owner.pid)
         run.writing_epoch = row.epoch + 1
-        run.row = msgspec.structs.replace(
-            row, epoch=row.epoch + 1, owner=owner, lease_until_ns=wall_ns + lease_ns
-        )
+        run.row = msgspec.structs.replace(row, epoch=row.epoch + 1, owner=owner, lease_until_ns=wall_ns + lease_ns)
         return Lease(run_id, row.number, row.epoch + 1)
 
     def renew(self, leases: Sequence[Lease], wall_ns: int, lease_ns: int) -> list[Lease]:

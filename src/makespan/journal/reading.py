@@ -48,9 +48,7 @@ def run_row(row: Row, path: str) -> RunRow:
         holder = None if owner is None else msgspec.json.decode(owner, type=Owner)
     except (msgspec.MsgspecError, TypeError) as error:
         raise damaged_file(path, error) from error
-    return RunRow(
-        run_id, number, workflow, target, status, started, updated, epoch, holder, lease_until, summary
-    )
+    return RunRow(run_id, number, workflow, target, status, started, updated, epoch, holder, lease_until, summary)
 
 
 class StoreReader:
@@ -115,9 +113,7 @@ class StoreReader:
             return first_link(run_id)
         rows = self._rows(TURN_LINK, (number, seq))
         if not rows:
-            raise UsageError(
-                f"run {run_id} has no turn {seq} to read after; read from the start with after=0"
-            )
+            raise UsageError(f"run {run_id} has no turn {seq} to read after; read from the start with after=0")
         link: bytes = rows[0][0]
         return link
 

@@ -54,9 +54,7 @@ class SqliteJournal:
         JournalError: not a store, a newer store, unsafe permissions, or a disk that does not work.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], *, vfs: str | None = None, readonly: bool = False
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, vfs: str | None = None, readonly: bool = False) -> None:
         self._path, self._readonly = os.fspath(path), readonly
         connect_reader = partial(open_reader_connection, self._path, vfs)
         self._db = connect_reader() if readonly else open_writer(self._path, vfs)

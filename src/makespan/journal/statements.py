@@ -1,15 +1,13 @@
 """The SQL of a store's writes. A turn is inserted by its own fence: no run with its epoch, no turn."""
 
 INSERT_RUN = (
-    "INSERT INTO runs VALUES (NULL, ?, ?, ?, 'running', ?, ?, 1, ?, ?, x'') "
-    "ON CONFLICT(id) DO NOTHING RETURNING number"
+    "INSERT INTO runs VALUES (NULL, ?, ?, ?, 'running', ?, ?, 1, ?, ?, x'') ON CONFLICT(id) DO NOTHING RETURNING number"
 )
 TAKE_RUN = "UPDATE runs SET epoch = epoch + 1, owner = ?, lease_until_ns = ? WHERE number = ?"
 RENEW_LEASE = "UPDATE runs SET lease_until_ns = ? WHERE number = ? AND epoch = ? AND owner IS NOT NULL"
 RELEASE_RUN = "UPDATE runs SET owner = NULL, lease_until_ns = 0 WHERE number = ? AND epoch = ?"
 UPDATE_RUN = (
-    "UPDATE runs SET status = coalesce(?, status), summary = coalesce(?, summary), updated_ns = ? "
-    "WHERE number = ?"
+    "UPDATE runs SET status = coalesce(?, status), summary = coalesce(?, summary), updated_ns = ? WHERE number = ?"
 )
 EPOCH = "SELECT epoch FROM runs WHERE number = ?"
 
@@ -18,8 +16,7 @@ LAST_TURN = "SELECT seq, chain FROM turns WHERE run = ? ORDER BY seq DESC LIMIT 
 INSERT_BLOB = "INSERT INTO blobs VALUES (?, ?) ON CONFLICT DO NOTHING"
 
 INSERT_REQUEST = (
-    "INSERT INTO requests(run, kind, body, request_id, at_ns) VALUES (?, ?, ?, ?, ?) "
-    "ON CONFLICT(request_id) DO NOTHING"
+    "INSERT INTO requests(run, kind, body, request_id, at_ns) VALUES (?, ?, ?, ?, ?) ON CONFLICT(request_id) DO NOTHING"
 )
 REQUEST_DONE = "UPDATE requests SET done = 1 WHERE number = ?"
 

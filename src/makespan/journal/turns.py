@@ -123,9 +123,5 @@ class TurnWriter:
 def _is_bare(turn: TurnRecord) -> bool:
     """Whether the turn is its body and nothing else."""
     return (
-        turn.status is None
-        and turn.summary is None
-        and not turn.blobs
-        and not turn.ledger
-        and not turn.requests_done
+        turn.status is None and turn.summary is None and not turn.blobs and not turn.ledger and not turn.requests_done
     )

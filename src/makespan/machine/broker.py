@@ -57,7 +57,8 @@ class Broker:
             )
             if most is None:
                 known = [*self.pools, *self.rates]
-                return f"no pool or rate is called {name!r}{suggestion(name, known)}; give its size: Engine(pools={{{name!r}: 1}})"
+                size = f"Engine(pools={{{name!r}: 1}})"
+                return f"no pool or rate is called {name!r}{suggestion(name, known)}; give its size: {size}"
             if units > most:
                 return f"needs {units} of {name!r}, which has only {most}"
         return None

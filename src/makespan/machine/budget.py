@@ -26,7 +26,8 @@ def reserve(machine: Machine, task: TaskState, args: bytes) -> int | None:
         machine.fail(
             task,
             "makespan.errors.LimitError",
-            f"one attempt of {task.declaration.key!r} may cost {quote / 1e9:g} USD, more than its budget_usd of {cap / 1e9:g}",
+            f"one attempt of {task.declaration.key!r} may cost {quote / 1e9:g} USD, "
+            f"more than its budget_usd of {cap / 1e9:g}",
         )
         return None
     scopes = machine.state.scopes

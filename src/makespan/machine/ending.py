@@ -106,7 +106,8 @@ def pause_for_a_person(machine: Machine) -> None:
         pause(
             machine,
             "budget",
-            f"budget_usd of the run reached: {used:g} of {allowed:g} USD used and the next task needs up to {machine.broke[1] / 1e9:g} USD",
+            f"budget_usd of the run reached: {used:g} of {allowed:g} USD used "
+            f"and the next task needs up to {machine.broke[1] / 1e9:g} USD",
         )
     elif unknown:
         names = ", ".join(f"{t.declaration.key} ({t.spec.id.hex()[:12]})" for t in unknown)

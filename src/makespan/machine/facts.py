@@ -40,7 +40,7 @@ class _Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     pass
 
 
-class RunStarted(_Fact, tag=1):
+class RunStarted(_Fact, frozen=True, tag=1):
     run_id: str
     workflow: str
     root: bytes
@@ -56,11 +56,11 @@ class RunStarted(_Fact, tag=1):
     target: str = ""
 
 
-class DeclarationAdded(_Fact, tag=2):
+class DeclarationAdded(_Fact, frozen=True, tag=2):
     declaration: Declaration
 
 
-class ScopeAdded(_Fact, tag=3):
+class ScopeAdded(_Fact, frozen=True, tag=3):
     id: bytes
     parent: int
     name: str
@@ -72,7 +72,7 @@ class ScopeAdded(_Fact, tag=3):
     """The WORKFLOW or MAP task whose inside this is; -1 for `ms.scope`."""
 
 
-class TaskAdded(_Fact, tag=4):
+class TaskAdded(_Fact, frozen=True, tag=4):
     declaration: int
     scope: int
     id: bytes
@@ -85,20 +85,20 @@ class TaskAdded(_Fact, tag=4):
     delay_ns: int = 0
 
 
-class GraphAdded(_Fact, tag=5):
+class GraphAdded(_Fact, frozen=True, tag=5):
     """A whole traced graph: encoded declarations and tasks, stored once however many runs use it."""
 
     body: Value
 
 
-class AttemptStarted(_Fact, tag=6):
+class AttemptStarted(_Fact, frozen=True, tag=6):
     task: int
     at: int
     reserved: int = 0
     units: tuple[tuple[str, int], ...] = ()
 
 
-class TaskSucceeded(_Fact, tag=7):
+class TaskSucceeded(_Fact, frozen=True, tag=7):
     task: int
     at: int
     value: Value
@@ -106,7 +106,7 @@ class TaskSucceeded(_Fact, tag=7):
     usage: Usage | None = None
 
 
-class AttemptFailed(_Fact, tag=8):
+class AttemptFailed(_Fact, frozen=True, tag=8):
     task: int
     at: int
     error: ErrorRecord
@@ -116,25 +116,25 @@ class AttemptFailed(_Fact, tag=8):
     """Whether its code may still run (it timed out): what it reserved stays reserved until a `LateResult`."""
 
 
-class RetryScheduled(_Fact, tag=9):
+class RetryScheduled(_Fact, frozen=True, tag=9):
     task: int
     not_before: int
 
 
-class TaskFailed(_Fact, tag=10):
+class TaskFailed(_Fact, frozen=True, tag=10):
     task: int
     at: int
     error: ErrorRecord
 
 
-class TaskSkipped(_Fact, tag=11):
+class TaskSkipped(_Fact, frozen=True, tag=11):
     task: int
     at: int
     cause: int = -1
     """The failed or cancelled task that made this one impossible; -1 when a guard said no."""
 
 
-class TaskCancelled(_Fact, tag=12):
+class TaskCancelled(_Fact, frozen=True, tag=12):
     task: int
     at: int
     why: str = ""
@@ -142,7 +142,7 @@ class TaskCancelled(_Fact, tag=12):
     """As in `AttemptFailed`."""
 
 
-class AttemptInterrupted(_Fact, tag=13):
+class AttemptInterrupted(_Fact, frozen=True, tag=13):
     """The attempt ended without blame (crash, limit, pause): the task will be tried again."""
 
     task: int
@@ -150,7 +150,7 @@ class AttemptInterrupted(_Fact, tag=13):
     why: str = ""
 
 
-class AttemptUnknown(_Fact, tag=14):
+class AttemptUnknown(_Fact, frozen=True, tag=14):
     """An irreversible attempt ended without a known outcome: a person must say what happened."""
 
     task: int
@@ -160,7 +160,7 @@ class AttemptUnknown(_Fact, tag=14):
     """As in `AttemptFailed`."""
 
 
-class LateResult(_Fact, tag=15):
+class LateResult(_Fact, frozen=True, tag=15):
     """What a timed-out or cancelled attempt returned after all; without value and error, that it was seen to stop."""
 
     task: int
@@ -172,13 +172,13 @@ class LateResult(_Fact, tag=15):
     attempt: int = 0
 
 
-class MapExpanded(_Fact, tag=16):
+class MapExpanded(_Fact, frozen=True, tag=16):
     task: int
     at: int
     outputs: tuple[tuple[int, tuple[str | int, ...]], ...]
 
 
-class EditApplied(_Fact, tag=17):
+class EditApplied(_Fact, frozen=True, tag=17):
     """Header of an edit; the changes follow in the same turn."""
 
     at: int
@@ -187,7 +187,7 @@ class EditApplied(_Fact, tag=17):
     tasks: int = 0
 
 
-class EditRefused(_Fact, tag=18):
+class EditRefused(_Fact, frozen=True, tag=18):
     at: int
     author: str
     kind: str
@@ -195,18 +195,18 @@ class EditRefused(_Fact, tag=18):
     detail: str = ""
 
 
-class TaskRemoved(_Fact, tag=19):
+class TaskRemoved(_Fact, frozen=True, tag=19):
     task: int
     at: int
 
 
-class TaskRewired(_Fact, tag=20):
+class TaskRewired(_Fact, frozen=True, tag=20):
     task: int
     args: tuple[bytes | int, ...]
     sources: tuple[Edge, ...]
 
 
-class LimitReached(_Fact, tag=21):
+class LimitReached(_Fact, frozen=True, tag=21):
     scope: int
     at: int
     limit: str
@@ -214,27 +214,27 @@ class LimitReached(_Fact, tag=21):
     used: int
 
 
-class RunPaused(_Fact, tag=22):
+class RunPaused(_Fact, frozen=True, tag=22):
     at: int
     reason: str
     """budget, deadline, decision, interrupted or divergence."""
     detail: str = ""
 
 
-class RunResumed(_Fact, tag=23):
+class RunResumed(_Fact, frozen=True, tag=23):
     at: int
     budget: int | None = None
     deadline_ns: int | None = None
     on_change: str = "stop"
 
 
-class RunEnded(_Fact, tag=24):
+class RunEnded(_Fact, frozen=True, tag=24):
     at: int
     status: str
     error: ErrorRecord | None = None
 
 
-class TaskDiverged(_Fact, tag=25):
+class TaskDiverged(_Fact, frozen=True, tag=25):
     """A resumed body asked for something else than before where money or the world is at stake."""
 
     task: int
@@ -242,7 +242,7 @@ class TaskDiverged(_Fact, tag=25):
     at: int
 
 
-class DecisionMade(_Fact, tag=26):
+class DecisionMade(_Fact, frozen=True, tag=26):
     """A person's answer about an unknown outcome or a divergence: happened, retry, run or skip."""
 
     task: int
@@ -251,19 +251,19 @@ class DecisionMade(_Fact, tag=26):
     author: str = ""
 
 
-class CancelRequested(_Fact, tag=27):
+class CancelRequested(_Fact, frozen=True, tag=27):
     at: int
     author: str = ""
 
 
-class ScopeClosed(_Fact, tag=28):
+class ScopeClosed(_Fact, frozen=True, tag=28):
     scope: int
     at: int
     why: str = ""
     """Empty when its block was left in order; an error cancels what is in it."""
 
 
-class ScopeEnded(_Fact, tag=29):
+class ScopeEnded(_Fact, frozen=True, tag=29):
     """A closed scope is empty. Live bodies hear of it at this place among the ends of tasks, also after a resume."""
 
     scope: int

@@ -4,8 +4,8 @@
             b ─┼▶ first ─▶            enough passed: [which, value], the rest is cancelled
             c ─┘                      all spent: failed, or skipped when all were skipped
 
-The value of a FIRST node is `[index, value]`, or `[indexes, values]` for several: consumers read path `(1,)`, and a body
-that awaits it decodes by the type of the one that won.
+The value of a FIRST node is `[index, value]`, or `[indexes, values]` for several: consumers read path `(1,)`, and
+a body that awaits it decodes by the type of the one that won.
 """
 
 from __future__ import annotations
@@ -112,9 +112,9 @@ def _decide_first(machine: Machine, task: TaskState, first: First, winners: list
 
 
 def _drop(machine: Machine, loser: TaskState) -> None:
-    """Cancel a task that nothing needs any more, and what it was made of: gates before their candidates, joins and groups
-    before their parts, and in a traced graph whatever led to it only. What a live body called itself it may still await.
-    """
+    """Cancel a task that nothing needs any more, and what it was made of: gates before their candidates, joins and
+    groups before their parts, and in a traced graph whatever led to it only. What a live body called itself it may
+    still await."""
     tasks = machine.state.tasks
     if loser.is_final or any(not tasks[number].is_final for number in loser.dependents or ()):
         return

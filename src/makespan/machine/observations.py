@@ -188,7 +188,7 @@ class Bodies(Protocol):
         ...
 
     def stray_failure(self, task: int) -> ErrorRecord | None:
-        """The body is over and nothing of it is heard any more: an exception in one of its branches nobody looked at."""
+        """The body is over and no more of it is heard: the exception of a branch that nobody looked at."""
         ...
 
     def received(self, id: TaskId) -> bool:

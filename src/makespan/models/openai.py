@@ -221,8 +221,6 @@ def _is_strict(schema: Any) -> bool:
         return all(_is_strict(part) for part in schema)
     if not isinstance(schema, dict):
         return True
-    if "prefixItems" in schema or (
-        schema.get("type") == "object" and schema.get("additionalProperties") is not False
-    ):
+    if "prefixItems" in schema or (schema.get("type") == "object" and schema.get("additionalProperties") is not False):
         return False
     return all(_is_strict(part) for part in schema.values())

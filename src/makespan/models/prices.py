@@ -63,9 +63,7 @@ class PriceList:
         price = self.price(model)
         cached = min(usage.cached_tokens, usage.prompt_tokens)
         fresh = usage.prompt_tokens - cached
-        return NanoUsd(
-            fresh * price.prompt + cached * price.cached + usage.completion_tokens * price.completion
-        )
+        return NanoUsd(fresh * price.prompt + cached * price.cached + usage.completion_tokens * price.completion)
 
 
 def packaged_prices() -> dict[str, Price]:

@@ -193,9 +193,7 @@ def _remember(memo: Path, entry: object) -> None:
 
 
 def _not_fetched(said: str) -> ProviderError:
-    errors = [
-        line for line in said.splitlines() if line.startswith(("ERROR", "error")) or "No module" in line
-    ]
+    errors = [line for line in said.splitlines() if line.startswith(("ERROR", "error")) or "No module" in line]
     last = (errors or said.split("\n") or [""])[-1].strip()
     reason = re.sub(r"//[^/@\s]+@", "//", last)  # an index address may carry a password
     return ProviderError(

@@ -55,9 +55,7 @@ class Recorded:
     ) -> None:
         name = name if name is not None or model is None else model.name
         if name is None or (model is None and mode != "replay"):
-            raise UsageError(
-                f"a cassette in mode {mode!r} needs a model" + (" or its name" * (mode == "replay"))
-            )
+            raise UsageError(f"a cassette in mode {mode!r} needs a model" + (" or its name" * (mode == "replay")))
         self.name = name
         self._path, self._mode, self._model = path, mode, model
         self._secrets = [secret for secret in secrets if secret]
@@ -154,9 +152,7 @@ def _recording(path: Path, number: int, line: bytes) -> Recording:
     try:
         return msgspec.json.decode(line, type=Recording)
     except msgspec.DecodeError as error:
-        raise EngineError(
-            f"{path.name}, line {number}: not a recording ({error}); remove the line"
-        ) from error
+        raise EngineError(f"{path.name}, line {number}: not a recording ({error}); remove the line") from error
 
 
 def _redacted(value: Any, secrets: Sequence[str]) -> Any:

@@ -50,8 +50,7 @@ def build_model(
 def _unknown(name: str, names: list[str]) -> ProviderError:
     close = suggestion(name, names)
     return ProviderError(
-        f"unknown model {name!r}{close}; known: {', '.join(names)}, "
-        "and openai:NAME for an OpenAI-compatible service",
+        f"unknown model {name!r}{close}; known: {', '.join(names)}, and openai:NAME for an OpenAI-compatible service",
         kind="unknown_model",
         retryable=False,
     )

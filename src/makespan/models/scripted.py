@@ -102,9 +102,7 @@ def reply_with(text: str, request: ModelRequest) -> ModelReply:
     for stop in request.stop:
         text = text.split(stop, 1)[0]
     room = request.max_tokens * CHARACTERS_PER_TOKEN
-    usage = Usage(
-        prompt_tokens=_tokens(prompt_text(request)), completion_tokens=min(_tokens(text), request.max_tokens)
-    )
+    usage = Usage(prompt_tokens=_tokens(prompt_text(request)), completion_tokens=min(_tokens(text), request.max_tokens))
     return ModelReply(text[:room], "length" if len(text) > room else "stop", usage)
 
 

@@ -56,9 +56,7 @@ def read(reply: ModelReply, wanted: Any) -> Any:
     Cost: O(text) usually; at most 64 scans of it.
     """
     if reply.finish_reason == "filter":
-        raise ProviderError(
-            f"the model refused to answer: {_excerpt(reply.text)}", kind="refused", retryable=False
-        )
+        raise ProviderError(f"the model refused to answer: {_excerpt(reply.text)}", kind="refused", retryable=False)
     if wanted is str:
         return reply.text
     cause: Exception | None = None

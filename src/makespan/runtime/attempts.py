@@ -74,7 +74,15 @@ class Attempts:
             self._post(AttemptRaised(self._now(), command.task, command.attempt, error))
             return
         info = AttemptInfo(
-            self._run_id, command.id, key, command.attempt, command.last_error, self.deadline_ns, command.reserved, self._seed, self._services
+            self._run_id,
+            command.id,
+            key,
+            command.attempt,
+            command.last_error,
+            self.deadline_ns,
+            command.reserved,
+            self._seed,
+            self._services,
         )
         attempt = (command.task, command.attempt)
         how = code.executor
@@ -84,16 +92,18 @@ class Attempts:
             self.current = key
             try:
                 produced = code.invoke(command.args, info)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - every failure of task code becomes an observation
                 self._failed(attempt, error)
             else:
                 self._succeeded(attempt, produced)
         else:
             self._running[attempt] = None
-            self._world.in_thread(lambda: code.invoke(command.args, info), lambda value, error: self._returned(attempt, value, error))
+            self._world.in_thread(
+                lambda: code.invoke(command.args, info), lambda value, error: self._returned(attempt, value, error)
+            )
 
     def stop(self, task: int, attempt: int, why: str) -> None:
-        """Tell an attempt to stop. Threads cannot be stopped: they keep their slot until they return, or for the grace."""
+        """Tell an attempt to stop. Threads cannot be: they keep their slot until they return, or for the grace."""
         which = (task, attempt)
         if which not in self._running:
             return
@@ -125,7 +135,7 @@ class Attempts:
                 self._gone(attempt, self._stopped.get(attempt, "abandoned"))
             else:
                 self._failed(attempt, error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - every failure of task code becomes an observation
             self._failed(attempt, error)
         except BaseException as error:
             self._failed(attempt, error)
@@ -203,7 +213,9 @@ class Attempts:
             self._gone(attempt, self._stopped[attempt])
 
 
-def _link(interceptor: Interceptor, rest: Callable[[Call], Awaitable[Produced]]) -> Callable[[Call], Awaitable[Produced]]:
+def _link(
+    interceptor: Interceptor, rest: Callable[[Call], Awaitable[Produced]]
+) -> Callable[[Call], Awaitable[Produced]]:
     async def call(call: Call) -> Produced:
         return await interceptor(call, rest)
 

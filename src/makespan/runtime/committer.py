@@ -30,7 +30,7 @@ class Committer:
         """Commit a turn in the loop; the committer must not be busy. Returns what went wrong."""
         try:
             self._journal.append((record,))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told to the runs it concerns
             return error
         return None
 
@@ -63,7 +63,7 @@ class Committer:
         for record, done in group:
             try:
                 self._journal.append((record,))
-            except Exception as problem:
+            except Exception as problem:  # noqa: BLE001 - told to the runs it concerns
                 done(problem)
             else:
                 done(None)

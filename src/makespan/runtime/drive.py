@@ -80,7 +80,7 @@ class Driver:
         """Make and commit the first turn of this life."""
         try:
             turn = first()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a bug of ours must end the run, not the loop
             self._stop(_bug(error), error)
         else:
             self._commit(turn)
@@ -92,7 +92,7 @@ class Driver:
         observations, self._inbox = self._inbox, []
         try:
             turn = self.machine.turn(observations)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a bug of ours must end the run, not the loop
             self._stop(_bug(error), error)
         else:
             self._commit(turn)

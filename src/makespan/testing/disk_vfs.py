@@ -25,9 +25,7 @@ ACCESS = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OP
 def failure(code: int) -> Exception:
     """What a file raises to make SQLite see `code`."""
     error = apsw.exception_for(code)
-    error.args = (
-        f"simulated {apsw.mapping_extended_result_codes.get(code, apsw.mapping_result_codes.get(code))}",
-    )
+    error.args = (f"simulated {apsw.mapping_extended_result_codes.get(code, apsw.mapping_result_codes.get(code))}",)
     return error
 
 

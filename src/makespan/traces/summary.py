@@ -1,4 +1,4 @@
-"""What a run came to, in numbers: a pure fold of its state. The command line, `Result` and the store's list all use it."""
+"""What a run came to, in numbers: a pure fold of its state. Command line, `Result` and the store's list use it."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def critical_path(state: State) -> list[TaskState]:
             for inside in _inside(state, task):
                 if length[inside] > longest:
                     best, longest = inside, length[inside]
-        elif (kind in (_CALL, _TIMER)) and task.started_at >= 0:
+        elif kind in (_CALL, _TIMER) and task.started_at >= 0:
             longest += task.ended_at - task.started_at
         before[number] = best
         length[number] = longest

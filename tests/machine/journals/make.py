@@ -1,7 +1,8 @@
 """Makes the journals in this folder: `python -m tests.machine.journals.make`.
 
-A journal that has been committed is never made again: it stands for the runs that people have on disk. Add a run to
-RUNS when a fact is added; the script writes what is missing and leaves the rest alone (`--all` until the first release).
+A journal that has been committed is never made again: it stands for the runs that people have on disk. Add a run
+to RUNS when a fact is added; the script writes what is missing and leaves the rest alone (`--all` makes all again,
+until the first release).
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def graph_of_everything(x: int) -> list[ms.Outcome[int]]:
     bulky(x)
     return ms.gather(
         ms.outcome(ms.fallback(grade, train)(11)), ms.outcome(race), ms.outcome(branch), ms.outcome(doubled)
-    )  # type: ignore[return-value, arg-type]
+    )
 
 
 @ms.workflow
@@ -174,7 +175,7 @@ def another_rule() -> Life:
         if attempt == 1:
             started = next(fact for fact in turns if type(fact).__name__ == "AttemptStarted")
             again.append([msgspec.structs.replace(started, at=at)])
-            again[-1].append(msgspec.structs.replace(failed, at=at + SECOND))  # type: ignore[type-var]
+            again[-1].append(msgspec.structs.replace(failed, at=at + SECOND))
     life.journal = [encode_facts(part) for part in ([*turns[:-1]], *again)]
     return life
 
