@@ -207,6 +207,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(JSON)
 @settings(max_examples=200, deadline=None)
 def test_every_plain_value_comes_back_as_it_was(value: Any) -> None:

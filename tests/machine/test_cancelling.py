@@ -77,6 +77,26 @@ def test_a_cancelled_irreversible_attempt_is_recorded_as_unknown() -> None:
     assert keys(life.of(AttemptUnknown), life) == ["send"]
 
 
+@ms.workflow
+def race(x: int) -> int:
+    return ms.first(work(x), send(x))
+
+
+def test_an_irreversible_loser_of_a_race_is_asked_about() -> None:
+    life = Life(race(1), by_key(work=Act(SECOND), send=Act(9 * SECOND))).run()
+
+    assert (life.status, life.state.reason) == ("paused", "decision")
+    assert life.status_of("send") == "unknown"
+
+
+def test_the_late_result_of_an_irreversible_loser_settles_it() -> None:
+    life = Life(race(1), by_key(work=Act(SECOND), send=Act(9 * SECOND, stubborn=True))).run()
+
+    assert life.status == "succeeded"
+    assert life.status_of("send") == "succeeded"
+    assert_fold_is_live(life)
+
+
 def test_cancelling_twice_is_cancelling_once() -> None:
     life = Life(both(1)).observe(CancelAsked(0), CancelAsked(0)).run()
 

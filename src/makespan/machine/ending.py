@@ -38,8 +38,13 @@ def reach_limit(machine: Machine, number: int, limit: str, allowed: int, used: i
 
 
 def cancel(machine: Machine, task: TaskState, why: str) -> None:
-    """End a task that has not ended; what runs is told to stop and keeps its slot until it does."""
-    if task.is_final:
+    """End a task that has not ended; what runs is told to stop and keeps its slot until it does.
+
+    An irreversible attempt cannot be unsaid: cut in flight its outcome is unknown, and the run will ask a person. Only the
+    cancellation of the whole run is final all the same.
+    """
+    is_asked_about = task.declaration.options.effect == Effect.IRREVERSIBLE and not machine.state.cancel_asked
+    if task.is_final or (task.status == Status.UNKNOWN and is_asked_about):
         return
     number, lingers = task.number, False
     if task.status == _RUNNING and task.kind == Kind.CALL:
@@ -50,6 +55,9 @@ def cancel(machine: Machine, task: TaskState, why: str) -> None:
         machine.out.commands.append(StopAttempt(number, task.attempt, why))
         if task.declaration.options.effect == Effect.IRREVERSIBLE:
             machine.emit(AttemptUnknown(number, machine.now, why, lingers))
+            machine.out.sync = True
+            if is_asked_about:
+                return
     elif task.status == _RUNNING and task.kind == Kind.WORKFLOW and machine.bodies is not None:
         machine.bodies.cancel(number)
     elif number in machine.queued and machine.gate is not None:

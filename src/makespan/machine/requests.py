@@ -158,6 +158,8 @@ def _add_scope(machine: Machine, request: AddScope) -> None:
         )
         number = len(state.scopes) - 1
         machine.watch_deadline(number)
+        if state.scopes[number].depth > state.limits.depth:
+            machine.reach_limit(number, "depth", state.limits.depth, state.scopes[number].depth)
     machine.replay.enter(state, state.scopes[number])
 
 
