@@ -71,7 +71,9 @@ def test_a_killed_run_is_shown_as_interrupted_and_asks_about_what_cannot_be_repe
 
 def test_a_changed_irreversible_call_stops_and_asks(folder: Path) -> None:
     changing = (folder / "flows.py").read_text() + "\n@ms.task(effect='irreversible')\nasync def book(n: int) -> int:\n"
-    changing += "    with open('booked.txt', 'a') as file:\n        file.write(f'{n}\\n')\n    return n\n\n@ms.workflow\n"
+    changing += (
+        "    with open('booked.txt', 'a') as file:\n        file.write(f'{n}\\n')\n    return n\n\n@ms.workflow\n"
+    )
     changing += "async def journey() -> int:\n    return await book(1) + await note(3)\n"
     (folder / "journeys.py").write_text(changing)
     process = Process("run", "journeys.py:journey", "--id", "trip", folder=folder)
