@@ -40,8 +40,8 @@ def reach_limit(machine: Machine, number: int, limit: str, allowed: int, used: i
 def cancel(machine: Machine, task: TaskState, why: str) -> None:
     """End a task that has not ended; what runs is told to stop and keeps its slot until it does.
 
-    An irreversible attempt cannot be unsaid: cut in flight its outcome is unknown, and the run will ask a person. Only the
-    cancellation of the whole run is final all the same.
+    An irreversible attempt cannot be unsaid: cut in flight its outcome is unknown, and the run will ask a person. Only
+    the cancellation of the whole run is final all the same.
     """
     is_asked_about = task.declaration.options.effect == Effect.IRREVERSIBLE and not machine.state.cancel_asked
     if task.is_final or (task.status == Status.UNKNOWN and is_asked_about):
