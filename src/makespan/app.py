@@ -17,7 +17,7 @@ import msgspec
 from makespan.authoring.bodies import LiveBodies
 from makespan.authoring.place import Registry
 from makespan.authoring.ref import Ref
-from makespan.authoring.task import Task
+from makespan.authoring.task import HOOKS, Task
 from makespan.authoring.trace import Traced, collector_resting, template_of, trace_call
 from makespan.errors import JournalError, LeaseLost, UsageError
 from makespan.gate import RunGate
@@ -81,6 +81,8 @@ class Engine:
         prices: nano-USD per token by model name, over the packaged list.
         pools: slots by name, for `needs=`. rates: `Rate`s by name, likewise.
         interceptors: `async def (call, next)` around every attempt, outermost first.
+        codecs: (to_plain, from_plain) by type, for values that no built-in codec knows. They hold for the process: a
+            call is encoded before it has an engine.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Engine:
         pools: Mapping[str, int] | None = None,
         rates: Mapping[str, Rate] | None = None,
         interceptors: Sequence[Interceptor] = (),
+        codecs: Mapping[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] | None = None,
         limits: Limits | None = None,
         worker_processes: int = 2,
         world: Any = None,
@@ -105,6 +108,7 @@ class Engine:
         self.services = EngineServices(models or {}, prices or {}, allow_unknown_prices=allow_unknown_prices)
         self.broker = Broker(dict(pools or {}), dict(rates or {}))
         self._interceptors = tuple(interceptors)
+        HOOKS.register(codecs or {})
         self._runs: dict[str, Run[Any]] = {}
         self._workers: Any = None
         self._is_open = False
@@ -301,20 +305,26 @@ class Engine:
         run.driver.begin(first)
 
     def _ended(self, run: Run[Any], error: BaseException | None) -> None:
-        run.bodies.close()
-        self.broker.release_run(run.id)
-        self._grant()
-        self._runs.pop(run.id, None)
-        if not isinstance(error, LeaseLost):
-            try:
-                self.journal.release(run.lease)
-            except JournalError as problem:
-                error = error or problem
+        try:
+            self._let_go(run, is_ours=not isinstance(error, LeaseLost))
+        except Exception as problem:  # noqa: BLE001 - whatever it was, whoever waits for the run must hear of it
+            error = error or problem
         if not run.done.done():
             if error is None:
                 run.done.set_result(None)
             else:
                 run.done.set_exception(error)
+
+    def _let_go(self, run: Run[Any], *, is_ours: bool) -> None:
+        """Give back what the run held in this process, and the run itself."""
+        try:
+            run.bodies.close()
+        finally:
+            self.broker.release_run(run.id)
+            self._grant()
+            self._runs.pop(run.id, None)
+            if is_ours:
+                self.journal.release(run.lease)
 
     def _folded(self, run_id: str) -> tuple[RunRow, State]:
         row = self.journal.run(run_id)

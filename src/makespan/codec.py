@@ -102,6 +102,10 @@ class Hooks:
         self.encoder = msgspec.msgpack.Encoder(enc_hook=self.encode, order="deterministic", decimal_format="string")
         self.plain_encoder = msgspec.msgpack.Encoder(enc_hook=self.encode, decimal_format="string")
 
+    def register(self, codecs: Mapping[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]]) -> None:
+        """Add types with their (to_plain, from_plain)."""
+        self._custom.update(codecs)
+
     def codec(self, annotation: Any) -> Codec:
         """The codec of a declared type, made once."""
         if not _is_hashable(annotation):

@@ -134,6 +134,15 @@ def blocking() -> int:
 
 
 @ms.workflow
+async def clinging() -> int:
+    while True:
+        try:
+            await note(3)
+        except GeneratorExit:
+            pass
+
+
+@ms.workflow
 def hanging(n: int) -> int:
     return stubborn(n)
 

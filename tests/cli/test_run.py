@@ -108,6 +108,13 @@ def test_the_deadline_pauses_the_run_and_one_from_now_lets_it_go_on(folder: Path
     assert (folder / "ran.txt").read_text().split() == ["0", "1", "2", "3", "3"]
 
 
+def test_a_body_that_will_not_be_closed_does_not_hang_the_command(folder: Path) -> None:
+    said = makespan("run", "flows.py:clinging", "--deadline", "50ms", "-q")
+
+    assert said.code == 4
+    assert "deadline_s of the run reached" in said.err
+
+
 def test_an_id_that_exists_gives_that_run_instead(folder: Path) -> None:
     makespan("run", "flows.py:notes", "-i", "n=3", "--id", "one", "-q")
 

@@ -144,3 +144,21 @@ def until_error(path: Path, run_id: str) -> Iterator[bytes]:
         return
     finally:
         reader.close()
+
+
+def test_turns_lost_at_the_end_of_a_finished_run_are_noticed(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir(mode=0o700)
+    journal = SqliteJournal(folder / "x.db")
+    lease = new_run(journal)
+    journal.append([turn(lease, b"one")])
+    journal.append([TurnRecord(lease, b"two", status="succeeded", summary=b"{}")])
+    journal.close()
+    connection = apsw.Connection(str(folder / "x.db"))
+    connection.execute("DELETE FROM turns WHERE seq = 2")
+    connection.close()
+
+    reader = open_reader(folder / "x.db")
+    with pytest.raises(JournalError, match="turn 2"):
+        list(reader.read("r"))
+    reader.close()

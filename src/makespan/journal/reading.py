@@ -29,6 +29,7 @@ RUNS = (
 RUN_BY_ID = RUNS + "WHERE id = ?"
 RUNS_NEWEST_FIRST = RUNS + "ORDER BY number DESC"
 RUN_NUMBER = "SELECT number FROM runs WHERE id = ?"
+KNOWN_TURNS = "SELECT turns FROM runs WHERE number = ?"
 TURN_LINK = "SELECT chain FROM turns WHERE run = ? AND seq = ?"
 TURNS_AFTER = "SELECT seq, chain, body FROM turns WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?"
 BLOB = "SELECT body FROM blobs WHERE sha256 = ?"
@@ -71,6 +72,9 @@ class StoreReader:
                     raise damaged_turn(self._path, run_id, seq, "its content and its checksum disagree")
                 link = stored_link
                 yield body
+        known = self._rows(KNOWN_TURNS, (number,))[0][0]
+        if after < known:
+            raise damaged_turn(self._path, run_id, after + 1, f"it is missing; there were {known}")
 
     def blob(self, sha256: bytes) -> bytes:
         rows = self._rows(BLOB, (sha256,))

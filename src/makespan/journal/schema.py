@@ -18,7 +18,7 @@ TABLES = f"""
 CREATE TABLE runs(
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, workflow TEXT NOT NULL, target TEXT NOT NULL,
     status TEXT NOT NULL, started_ns INTEGER NOT NULL, updated_ns INTEGER NOT NULL, epoch INTEGER NOT NULL,
-    owner TEXT, lease_until_ns INTEGER NOT NULL, summary BLOB NOT NULL);
+    owner TEXT, lease_until_ns INTEGER NOT NULL, summary BLOB NOT NULL, turns INTEGER NOT NULL);
 CREATE TABLE turns(
     run INTEGER NOT NULL, seq INTEGER NOT NULL, chain BLOB NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY(run, seq)) WITHOUT ROWID;

@@ -77,9 +77,9 @@ class TurnWriter:
             self._writer.set_sync(any(turn.sync for turn in turns))
             with transaction(self._db):
                 self._insert_turns(turns, rows)
-                for turn in turns:
+                for turn, row in zip(turns, rows, strict=True):
                     if not _is_bare(turn):
-                        self._write_extras(turn)
+                        self._write_extras(turn, row[1])
         except apsw.Error as error:
             raise self._writer.failed(error) from error
         self._heads.update(heads)
@@ -105,7 +105,7 @@ class TurnWriter:
                 if self._db.execute(EPOCH, (turn.lease.number,)).get != turn.lease.epoch:
                     raise lease_lost(turn.lease)
 
-    def _write_extras(self, turn: TurnRecord) -> None:
+    def _write_extras(self, turn: TurnRecord, seq: int) -> None:
         execute = self._writer.execute
         for blob in turn.blobs:
             execute(INSERT_BLOB, blob)
@@ -117,7 +117,7 @@ class TurnWriter:
             else:
                 execute(DELETE_SLOT, (slot.resource, slot.run_id, slot.task, slot.attempt))
         if turn.status is not None or turn.summary is not None:
-            execute(UPDATE_RUN, (turn.status, turn.summary, turn.wall_ns, turn.lease.number))
+            execute(UPDATE_RUN, (turn.status, turn.summary, turn.wall_ns, seq, turn.lease.number))
 
 
 def _is_bare(turn: TurnRecord) -> bool:
