@@ -14,7 +14,7 @@ from makespan.authoring.prompt import Prompt, PromptCode, Structured
 from makespan.gate import RunGate
 from makespan.graph.edit import Edit
 from makespan.machine.machine import Machine
-from makespan.machine.observations import CancelAsked, Decided, EditAsked, Interrupted, Observation
+from makespan.machine.observations import CancelAsked, Decided, EditAsked, Interrupted, Observation, ReopenAsked
 from makespan.machine.state import State
 from makespan.models import structured, template
 from makespan.ports import Lease, TaskCode
@@ -83,6 +83,10 @@ class Run(Generic[T_co]):
     def edit(self, edit: Edit, author: str = "") -> None:
         """Change the graph while it runs; a refused edit is recorded with its reason."""
         self.driver.post(EditAsked(self.driver.clock(), edit, author))
+
+    def reopen(self, task: bytes, author: str = "") -> None:
+        """Do a finished task again, under a new idempotency key, and what was made from its result."""
+        self.driver.post(ReopenAsked(self.driver.clock(), TaskId(task), author))
 
     def decide(self, task: bytes, verdict: str, value: bytes | None = None, author: str = "") -> None:
         """Answer what happened to a task whose outcome is unknown, or whether a diverged one may run."""

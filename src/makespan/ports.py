@@ -114,13 +114,18 @@ class AttemptInfo(msgspec.Struct, frozen=True, gc=False):
     reserved: int = 0
     """Nano-USD this attempt may cost."""
     seed: int = 0
+    generation: int = 0
     services: Any = None
     """`Services`; None in a worker process."""
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt of the task, also after a resume. Cost: 1 µs, so only on demand."""
-        return blake2b(self.run_id.encode() + self.task_id, digest_size=16).hexdigest()
+        """The same for every attempt of the task, also after a resume; a new one when the task is reopened on purpose.
+
+        Cost: 1 µs, so only on demand.
+        """
+        which = self.run_id.encode() + self.task_id + (b":%d" % self.generation if self.generation else b"")
+        return blake2b(which, digest_size=16).hexdigest()
 
 
 class TaskCode(Protocol):

@@ -46,6 +46,7 @@ FACTS = """
 27 CancelRequested: at author
 28 ScopeClosed: scope at why
 29 ScopeEnded: scope at
+30 TaskReopened: task generation at
 """
 
 ROWS_IN_ROWS = """

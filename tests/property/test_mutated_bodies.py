@@ -16,7 +16,7 @@ from makespan.graph.node import Kind
 from makespan.machine.facts import AttemptStarted, DecisionMade, Fact, TaskDiverged, TaskFailed, TaskSucceeded
 from makespan.machine.records import Status
 from makespan.machine.resolve import arguments
-from makespan.machine.state import fold
+from makespan.machine.state import State
 from tests.property.live_generator import Generator
 from tests.property.live_programs import Code, block
 from tests.property.live_world import Life
@@ -123,7 +123,9 @@ def branches_of(seed: int) -> Branches:
 
 def finished_calls(turns: Sequence[Sequence[Fact]]) -> Counter[tuple[str, bytes]]:
     """Key and arguments of what had an attempt and ended."""
-    state, found = fold([list(turn) for turn in turns]), Counter[tuple[str, bytes]]()
+    state, found = State(), Counter[tuple[str, bytes]]()
+    for fact in (fact for turn in turns for fact in turn):
+        state.apply(fact)
     started = {fact.task for turn in turns for fact in turn if isinstance(fact, AttemptStarted)}
     ended = {fact.task for turn in turns for fact in turn if isinstance(fact, (TaskSucceeded, TaskFailed))}
     for number in started & ended:

@@ -270,6 +270,14 @@ class ScopeEnded(_Fact, frozen=True, tag=29):
     at: int
 
 
+class TaskReopened(_Fact, frozen=True, tag=30):
+    """The task's result no longer counts: its next generation begins."""
+
+    task: int
+    generation: int
+    at: int
+
+
 Fact = (
     RunStarted
     | DeclarationAdded
@@ -300,6 +308,7 @@ Fact = (
     | CancelRequested
     | ScopeClosed
     | ScopeEnded
+    | TaskReopened
 )
 
 

@@ -21,7 +21,7 @@ from makespan.errors import ErrorRecord
 from makespan.graph.expression import parse
 from makespan.graph.node import Declaration, Effect, Kind
 from makespan.graph.terms import GuardError
-from makespan.machine import attempts, deadlines, edits, ending, joins, requests, starting
+from makespan.machine import attempts, deadlines, edits, ending, joins, reopening, requests, starting
 from makespan.machine.facts import (
     CancelRequested,
     DecisionMade,
@@ -46,6 +46,7 @@ from makespan.machine.observations import (
     Interrupted,
     Observation,
     Pricing,
+    ReopenAsked,
     Tick,
 )
 from makespan.machine.queue import ReadyQueue
@@ -387,6 +388,7 @@ _DECIDE: dict[type, Callable[[Machine, Any], None]] = {
     Granted: Machine._granted,
     CancelAsked: Machine._cancel_asked,
     EditAsked: Machine._edit_asked,
+    ReopenAsked: reopening.decide,
     Decided: Machine._decided,
     Interrupted: Machine._interrupt,
 }

@@ -66,6 +66,13 @@ class EditAsked(_Observation, frozen=True, gc=False):
     author: str = ""
 
 
+class ReopenAsked(_Observation, frozen=True, gc=False):
+    """Do a finished task again, and what came of it."""
+
+    task: TaskId
+    author: str = ""
+
+
 class Decided(_Observation, frozen=True, gc=False):
     """A person's answer: `happened` (with a value), `retry`, `run` or `skip`."""
 
@@ -82,7 +89,16 @@ class Interrupted(_Observation, frozen=True, gc=False):
 
 
 Observation = (
-    AttemptSucceeded | AttemptRaised | AttemptStopped | Tick | Granted | CancelAsked | EditAsked | Decided | Interrupted
+    AttemptSucceeded
+    | AttemptRaised
+    | AttemptStopped
+    | Tick
+    | Granted
+    | CancelAsked
+    | EditAsked
+    | ReopenAsked
+    | Decided
+    | Interrupted
 )
 
 
@@ -100,6 +116,7 @@ class StartAttempt(msgspec.Struct, frozen=True, gc=False):
     label: str
     reserved: int = 0
     last_error: str = ""
+    generation: int = 0
 
 
 class StopAttempt(msgspec.Struct, frozen=True, gc=False):

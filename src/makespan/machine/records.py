@@ -43,6 +43,8 @@ class TaskState(msgspec.Struct, gc=False):
     value: Value | None = None
     cause: int = -1
     attempt: int = 0
+    generation: int = 0
+    """A result belongs to (run, task, generation): reopening a task opens the next one."""
     failures: int = 0
     errors: tuple[ErrorRecord, ...] = ()
     reserved: int = 0

@@ -86,6 +86,7 @@ def start_call(machine: Machine, task: TaskState) -> None:
             spec.label,
             reserved,
             task.errors[-1].message if task.errors else "",
+            task.generation,
         )
     )
 

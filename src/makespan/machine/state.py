@@ -44,6 +44,7 @@ from makespan.machine.facts import (
     TaskDiverged,
     TaskFailed,
     TaskRemoved,
+    TaskReopened,
     TaskRewired,
     TaskSkipped,
     TaskSucceeded,
@@ -219,6 +220,24 @@ class State:
         else:
             task.unmet = 0
             self.agenda.candidates.append(task.number)
+
+    def _task_reopened(self, fact: TaskReopened) -> None:
+        task = self.tasks[fact.task]
+        self.open += 1
+        for number in self.scopes[task.spec.scope].counted:
+            self.scopes[number].open += 1
+        if task.status == Status.FAILED:
+            self.failed.remove(task.number)
+        task.generation, task.status, task.value = fact.generation, _WAITING, None
+        task.cause = task.finish = task.ended_at = -1
+        task.failures = 0
+        waiting = [self.tasks[number] for number in set(task.dependents or ())]
+        for again in (task, *(other for other in waiting if not other.is_final)):
+            self._unwire(again)
+            if again.spec.sources:
+                self._wire(again, again.spec.sources)
+            else:
+                self.agenda.candidates.append(again.number)
 
     def _map_expanded(self, fact: MapExpanded) -> None:
         task = self.tasks[fact.task]
@@ -475,13 +494,5 @@ _APPLY: dict[type, Callable[[State, Any], None]] = {
     CancelRequested: State._cancel_requested,
     ScopeClosed: State._scope_closed,
     ScopeEnded: State._scope_ended,
+    TaskReopened: State._task_reopened,
 }
-
-
-def fold(turns: list[list[Fact]], load: Callable[[bytes], bytes] = _no_blobs) -> State:
-    """State after the given facts."""
-    state = State(load)
-    for facts in turns:
-        for fact in facts:
-            state.apply(fact)
-    return state

@@ -82,6 +82,7 @@ class Attempts:
             self.deadline_ns,
             command.reserved,
             self._seed,
+            command.generation,
             self._services,
         )
         attempt = (command.task, command.attempt)

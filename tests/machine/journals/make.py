@@ -18,7 +18,7 @@ from makespan.graph.edit import AddTasks, Batch, RemoveTask, Rewire
 from makespan.graph.node import Declaration, Options, Source
 from makespan.machine.broker import Broker
 from makespan.machine.facts import Fact, RetryScheduled, encode_facts
-from makespan.machine.observations import CancelAsked, Decided, EditAsked, Interrupted
+from makespan.machine.observations import CancelAsked, Decided, EditAsked, Interrupted, ReopenAsked
 from makespan.values import TaskId, Usage
 from tests.graph.samples import node, task
 from tests.machine.driver import SECOND, Act, Life, by_key, error
@@ -180,9 +180,19 @@ def another_rule() -> Life:
     return life
 
 
+def reopened() -> Life:
+    life = Life(
+        nodes=[node("a"), node("b", "a"), node("slow", "a"), node("c", "b", "slow")],
+        script=by_key(slow=Act(5 * SECOND)),
+    )
+    life.run(until=3 * SECOND)
+    life.observe(ReopenAsked(life.now, task("b"), "ann"))
+    return life.run()
+
+
 RUNS = {
     run.__name__: run
-    for run in (everything, money, out_of_time, unknown, edited, cancelled, body, diverged, another_rule)
+    for run in (everything, money, out_of_time, unknown, edited, cancelled, body, diverged, another_rule, reopened)
 }
 USAGE = Usage(10, 2, 5)
 
