@@ -1,6 +1,9 @@
 """The SQL of a store's writes. A turn is inserted by its own fence: no run with its epoch, no turn."""
 
-INSERT_RUN = "INSERT INTO runs VALUES (NULL, ?, ?, ?, 'running', ?, ?, 1, ?, ?, x'', 0) ON CONFLICT(id) DO NOTHING RETURNING number"
+INSERT_RUN = (
+    "INSERT INTO runs VALUES (NULL, ?, ?, ?, 'running', ?, ?, 1, ?, ?, x'', 0) "
+    "ON CONFLICT(id) DO NOTHING RETURNING number"
+)
 TAKE_RUN = "UPDATE runs SET epoch = epoch + 1, owner = ?, lease_until_ns = ? WHERE number = ?"
 RENEW_LEASE = "UPDATE runs SET lease_until_ns = ? WHERE number = ? AND epoch = ? AND owner IS NOT NULL"
 RELEASE_RUN = "UPDATE runs SET owner = NULL, lease_until_ns = 0 WHERE number = ? AND epoch = ?"
