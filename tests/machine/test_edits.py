@@ -12,9 +12,9 @@ from makespan.graph.edit import AddTasks, Batch, Edit, ExpandTask, RemoveTask, R
 from makespan.graph.graph import Graph
 from makespan.graph.node import Declaration, First, Kind, Mode, Options, Scope, Source
 from makespan.machine.broker import Broker
-from makespan.machine.edits import realised
 from makespan.machine.facts import EditApplied, EditRefused, Limits, TaskRemoved, TaskRewired
 from makespan.machine.observations import EditAsked
+from makespan.machine.realised import realised
 from makespan.values import ROOT_SCOPE
 from tests.graph.samples import map_node, node, on_item, scope_id, task, template
 from tests.machine.driver import SECOND, Act, Life, assert_fold_is_live, by_key, error, seconds

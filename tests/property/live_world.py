@@ -22,7 +22,6 @@ from makespan.authoring.task import Task
 from makespan.authoring.trace import template_of, trace
 from makespan.errors import record_of
 from makespan.graph.digest import digest
-from makespan.machine.edits import realised
 from makespan.machine.facts import AttemptStarted, Fact, Limits, RunStarted, TaskFailed, TaskSucceeded
 from makespan.machine.machine import Machine, Turn
 from makespan.machine.observations import (
@@ -40,6 +39,7 @@ from makespan.machine.observations import (
     Tick,
 )
 from makespan.machine.opening import graph_facts
+from makespan.machine.realised import realised
 from makespan.machine.records import Status
 from makespan.machine.state import State
 from makespan.values import untyped

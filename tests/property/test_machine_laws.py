@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from makespan.graph.digest import digest
-from makespan.machine.edits import realised
 from makespan.machine.facts import Limits, decode_facts, encode_facts
 from makespan.machine.observations import CancelAsked, Interrupted
+from makespan.machine.realised import realised
 from tests.machine.driver import Life, assert_fold_is_live
 from tests.property.guarded_graphs import Guarded
 from tests.property.plain_programs import accepted_cost, at_random, random_program

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from makespan.machine.realised import realised
 from makespan.machine.state import State
 from makespan.traces.estimate import for_graph, from_totals, typical_tasks
 from makespan.traces.lines import lines_of
 from makespan.traces.outline import outline
-from makespan.traces.realised import realised_graph
 from makespan.traces.summary import summarise
 from tests.traces.histories import crashed, diamond, folded, nested, retried
 
@@ -57,7 +57,7 @@ def test_a_whole_graph_is_estimated_by_its_critical_path() -> None:
     state = folded(diamond())
     typical = typical_tasks([state])
 
-    estimate = for_graph(realised_graph(state), typical, from_totals([summarise(state)]))
+    estimate = for_graph(realised(state), typical, from_totals([summarise(state)]))
 
     assert estimate.makespan_s == 1.5 + 2.0 + 1.5
     assert estimate.cost_usd == pytest.approx(2 * typical["plan"].cost_usd)
@@ -67,11 +67,11 @@ def test_a_graph_with_an_unknown_task_is_estimated_by_earlier_totals() -> None:
     state = folded(diamond())
     totals = from_totals([summarise(state)])
 
-    assert for_graph(realised_graph(state), {}, totals) == totals
+    assert for_graph(realised(state), {}, totals) == totals
 
 
 def test_the_realised_graph_has_the_tasks_edges_and_scopes_of_the_run() -> None:
-    graph = realised_graph(folded(nested(3)))
+    graph = realised(folded(nested(3)))
 
     assert [node.key for node in graph].count("search") == 3
     assert [scope.name for scope in graph.scopes.values()] == ["inner"]

@@ -33,10 +33,10 @@ def _graph(what: str, store: str | None) -> Graph:
 
         return template_of(find_workflow(what)[0]).graph
     from makespan.cli.stored import configured_store, find_run, fold, must_open
-    from makespan.traces.realised import realised_graph
+    from makespan.machine.realised import realised
 
     journal = must_open(configured_store(store))
     try:
-        return realised_graph(fold(journal, find_run(journal, what).run_id))
+        return realised(fold(journal, find_run(journal, what).run_id))
     finally:
         journal.close()

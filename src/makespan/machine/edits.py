@@ -9,56 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from makespan.graph.check import misshapen
-from makespan.graph.edit import Edit, apply
+from makespan.graph.edit import apply
 from makespan.graph.graph import EditRefused as Refused
 from makespan.graph.graph import Graph, Refusal, name_of
-from makespan.graph.node import Node, Scope, Source, copied
+from makespan.graph.node import Node, Scope, copied
 from makespan.machine.facts import EditApplied, EditRefused, ScopeAdded, TaskRemoved, TaskRewired
 from makespan.machine.observations import EditAsked
+from makespan.machine.realised import realised
 from makespan.machine.records import Status, TaskState
 from makespan.machine.requests import add_node
 from makespan.machine.state import State
-from makespan.values import ROOT_SCOPE, Nanos, NanoUsd, ScopeId, TaskId
+from makespan.values import ROOT_SCOPE, TaskId
 
 if TYPE_CHECKING:
     from makespan.machine.machine import Machine
-
-
-def realised(state: State) -> Graph:
-    """The run's graph after all edits, maps and live calls. Cost: about 3 µs a task."""
-    nodes = [node_of(state, task.number) for task in state.tasks if task.status != Status.REMOVED]
-    scopes = [
-        Scope(
-            ScopeId(scope.id),
-            ScopeId(state.scopes[scope.parent].id),
-            scope.name,
-            None if scope.budget is None else NanoUsd(scope.budget),
-            None if scope.deadline_ns is None else Nanos(scope.deadline_ns),
-            scope.limit,
-        )
-        for scope in state.scopes[1:]
-    ]
-    return Graph.of(nodes, scopes)
-
-
-def node_of(state: State, number: int) -> Node:
-    """A task of the run as a node of a graph."""
-    task = state.tasks[number]
-    spec = task.spec
-    sources = tuple(Source(TaskId(state.tasks[n].spec.id), path, mode) for n, path, mode in spec.sources)
-    scope = ScopeId(state.scopes[spec.scope].id)
-    return Node(
-        TaskId(spec.id),
-        task.declaration,
-        scope,
-        spec.args,
-        sources,
-        spec.when,
-        spec.label,
-        spec.first,
-        spec.over,
-        Nanos(spec.delay_ns),
-    )
 
 
 def decide(machine: Machine, asked: EditAsked) -> None:
@@ -176,6 +140,3 @@ def _in_run_order(state: State, nodes: list[Node]) -> list[Node]:
             placed.add(node.id)
             del waiting[node.id]
     return ordered
-
-
-__all__ = ["Edit", "decide", "node_of", "realised"]

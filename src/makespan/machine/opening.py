@@ -10,6 +10,7 @@ import msgspec
 from makespan.graph.node import Declaration, Node, Scope
 from makespan.machine.facts import (
     DeclarationAdded,
+    Edge,
     Fact,
     GraphAdded,
     GraphBody,
@@ -65,23 +66,27 @@ def graph_facts(nodes: Sequence[Node], scopes: Sequence[Scope]) -> list[Declarat
         declaration = node.declaration
         number = declared.get(id(declaration))
         if number is None:
-            number = equal.setdefault(declaration, len(equal))
-            if number == len(equal) - 1 and number not in declared.values():
+            number = equal.get(declaration)
+            if number is None:
+                number = equal[declaration] = len(equal)
                 facts.append(DeclarationAdded(declaration))
             declared[id(declaration)] = number
         sources = tuple([(numbers[s.task], s.path, s.mode) for s in node.sources])
-        facts.append(
-            TaskAdded(
-                number,
-                inside[node.scope],
-                node.id,
-                node.args,
-                sources,
-                node.when,
-                node.label,
-                node.first,
-                node.over,
-                node.delay_ns,
-            )
-        )
+        facts.append(task_added(node, number, inside[node.scope], sources))
     return facts
+
+
+def task_added(node: Node, declaration: int, scope: int, sources: tuple[Edge, ...]) -> TaskAdded:
+    """A node in the run's numbers."""
+    return TaskAdded(
+        declaration,
+        scope,
+        node.id,
+        node.args,
+        sources,
+        node.when,
+        node.label,
+        node.first,
+        node.over,
+        node.delay_ns,
+    )

@@ -13,7 +13,6 @@ from makespan.machine.facts import (
     ScopeAdded,
     ScopeClosed,
     ScopeEnded,
-    TaskAdded,
     TaskDiverged,
     TaskFailed,
 )
@@ -27,6 +26,7 @@ from makespan.machine.observations import (
     Finished,
     Request,
 )
+from makespan.machine.opening import task_added
 from makespan.machine.records import Status, TaskState
 from makespan.machine.resolve import arguments, failure_of, limit_record, status_word
 from makespan.machine.state import State
@@ -100,20 +100,7 @@ def add_node(machine: Machine, node: Node, scope: int) -> TaskState:
         number = machine.declared_by_id[id(declaration)] = number_of(machine, declaration)
         machine.kept.append(declaration)
     sources = tuple([(index[s.task], s.path, s.mode) for s in node.sources]) if node.sources else ()
-    machine.emit(
-        TaskAdded(
-            number,
-            scope,
-            node.id,
-            node.args,
-            sources,
-            node.when,
-            node.label,
-            node.first,
-            node.over,
-            node.delay_ns,
-        )
-    )
+    machine.emit(task_added(node, number, scope, sources))
     return state.tasks[-1]
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from makespan.graph.digest import digest
-from makespan.machine.edits import realised
 from makespan.machine.facts import Fact, decode_facts
+from makespan.machine.realised import realised
 from makespan.machine.state import State
 
 HERE = Path(__file__).parent

