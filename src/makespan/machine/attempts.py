@@ -25,7 +25,7 @@ from makespan.values import BLOB_BYTES, Usage, Value
 if TYPE_CHECKING:
     from makespan.machine.machine import Machine
 
-_RUNNING = Status.RUNNING
+_RUNNING, _IRREVERSIBLE = Status.RUNNING, Effect.IRREVERSIBLE
 
 
 def attempt_succeeded(machine: Machine, seen: AttemptSucceeded) -> None:
@@ -42,7 +42,7 @@ def attempt_succeeded(machine: Machine, seen: AttemptSucceeded) -> None:
         return
     if size > BLOB_BYTES:
         value = machine.keep(seen.value)
-    if seen.cost or task.declaration.options.effect == Effect.IRREVERSIBLE:
+    if seen.cost or task.declaration.options.effect == _IRREVERSIBLE:
         machine.out.sync = True
     machine.emit(TaskSucceeded(seen.task, machine.now, value, seen.cost, seen.usage))
 

@@ -57,6 +57,7 @@ from makespan.machine.state import State
 from makespan.values import BLOB_BYTES, NONE_VALUE, Blob, Value
 
 _WAITING, _READY, _RUNNING, _SUCCEEDED = Status.WAITING, Status.READY, Status.RUNNING, Status.SUCCEEDED
+_QUEUED = (Kind.CALL, Kind.WORKFLOW, Kind.TIMER)
 
 VERDICTS = frozenset({"happened", "retry", "run", "skip"})
 
@@ -325,7 +326,7 @@ class Machine:
         if task.spec.when and not self._guard_allows(task):
             return
         kind = task.kind
-        if kind == Kind.CALL or kind == Kind.WORKFLOW or kind == Kind.TIMER:
+        if kind in _QUEUED:
             task.status = _READY
             self.ready.push(number, task.declaration.options.priority)
         elif kind == Kind.VALUE:

@@ -119,6 +119,8 @@ class Replay:
     def next_delivery(self, state: State) -> TaskState | ScopeEvent | None:
         """The next end of a task or event of a scope to hand to the bodies."""
         log, events = state.finish_log, state.scope_log
+        if not self.claimed:
+            self._seen = len(log)  # no body has asked for anything
         while self._seen < len(log):
             number = log[self._seen]
             if number in self.claimed:

@@ -16,7 +16,7 @@ from makespan.values import TaskId
 if TYPE_CHECKING:
     from makespan.machine.machine import Machine
 
-_READY = Status.READY
+_READY, _CALL, _IRREVERSIBLE = Status.READY, Kind.CALL, Effect.IRREVERSIBLE
 
 
 def start_ready(machine: Machine) -> bool:
@@ -29,7 +29,7 @@ def start_ready(machine: Machine) -> bool:
         task = state.tasks[ready.pop()]
         if task.status != _READY:
             continue
-        if task.kind == Kind.CALL:
+        if task.kind == _CALL:
             start_call(machine, task)
         elif task.kind == Kind.TIMER:
             machine.emit(AttemptStarted(task.number, machine.now))
@@ -71,7 +71,7 @@ def start_call(machine: Machine, task: TaskState) -> None:
             return
     machine.running.add(number)
     machine.emit(AttemptStarted(number, machine.now, reserved))
-    if reserved or options.effect == Effect.IRREVERSIBLE:
+    if reserved or options.effect == _IRREVERSIBLE:
         machine.out.sync = True
     if options.timeout_ns is not None:
         heappush(machine.heap, (machine.now + options.timeout_ns, number, task.attempt, "timeout"))
