@@ -7,7 +7,7 @@ from typing import Any
 
 import makespan as ms
 from makespan.machine.records import TaskState
-from makespan.machine.state import fold
+from makespan.machine.state import State
 from tests.property.live_world import Life
 
 SEEN: list[Any] = []
@@ -58,4 +58,7 @@ def statuses(life: Life, key: str) -> list[str]:
 
 
 def folded(run: Life, turns: int) -> list[TaskState]:
-    return fold(run.turns[:turns]).tasks
+    state = State()
+    for fact in (fact for turn in run.turns[:turns] for fact in turn):
+        state.apply(fact)
+    return state.tasks
