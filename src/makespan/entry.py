@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar, Unpack
 
@@ -12,7 +13,7 @@ from makespan.authoring.trace import trace_call
 from makespan.errors import UsageError
 from makespan.graph.graph import Graph
 from makespan.handle import Run
-from makespan.result import Result
+from makespan.result import Result, resume_command
 from makespan.stores import DEFAULT_STORE
 
 T = TypeVar("T")
@@ -39,6 +40,8 @@ async def _run(call: Ref[T], store: str, options: RunOptions) -> Result[T]:
         except asyncio.CancelledError:
             handle.interrupt("interrupted by the keyboard")
             await asyncio.wait([handle.done])
+            if store != "memory":
+                logging.getLogger("makespan").warning("interrupted; go on with: %s", resume_command(handle.id, store))
             raise
 
 
