@@ -94,6 +94,10 @@ class JournalError(EngineError):
     """The store cannot do what durability needs. Nothing acknowledged is lost."""
 
 
+class StoreBusy(JournalError):
+    """Another process is writing this very moment; nothing was written. Try again where waiting harms nobody."""
+
+
 class LeaseLost(JournalError):
     """Another process owns this run now; this one must stop touching it."""
 

@@ -313,8 +313,13 @@ class Journal(Protocol):
         """Give the run back: anyone may acquire it at once."""
         ...
 
-    def append(self, turns: Sequence[TurnRecord]) -> None:
-        """Commit the turns in one transaction, all or nothing. Raises LeaseLost naming the stale run, JournalError."""
+    def append(self, turns: Sequence[TurnRecord], *, may_wait: bool = True) -> None:
+        """Commit the turns in one transaction, all or nothing.
+
+        Raises:
+            StoreBusy: another process is writing, and this call may not wait for it.
+            LeaseLost: naming the stale run. JournalError: the store cannot.
+        """
         ...
 
     def read(self, run_id: str, after: int = 0) -> Iterable[bytes]:

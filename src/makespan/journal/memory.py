@@ -89,7 +89,7 @@ class MemoryJournal:
             run.writing_epoch = 0
             run.row = msgspec.structs.replace(run.row, owner=None, lease_until_ns=0)
 
-    def append(self, turns: Sequence[TurnRecord]) -> None:
+    def append(self, turns: Sequence[TurnRecord], *, may_wait: bool = True) -> None:
         """Keep the turns, all or none. Raises LeaseLost naming the stale run. Cost: 1 µs a turn."""
         for turn in turns:
             if self._held(turn.lease) is None:

@@ -138,15 +138,16 @@ class SqliteJournal:
 
     # ------------------------------------------------------------ appending
 
-    def append(self, turns: Sequence[TurnRecord]) -> None:
+    def append(self, turns: Sequence[TurnRecord], *, may_wait: bool = True) -> None:
         """Commit the turns in one transaction, all or nothing; it survives a power cut if one has `sync`.
 
         Raises:
+            StoreBusy: another process is writing, and this call may not wait for it.
             LeaseLost: a lease is over; its `run_id` says whose. Nothing was written.
             JournalError: the disk did not take it. Nothing was written, and a later append may succeed.
         Cost: 10 µs CPU for one small turn, 2 µs for each further one; a sync is the disk's time.
         """
-        self._turns.append(turns)
+        self._turns.append(turns, may_wait=may_wait)
 
     # ------------------------------------------------------------ reading
 

@@ -47,9 +47,10 @@ class TurnWriter:
         """Append to the run no more."""
         self._heads.pop(number, None)
 
-    def append(self, turns: Sequence[TurnRecord]) -> None:
+    def append(self, turns: Sequence[TurnRecord], *, may_wait: bool) -> None:
         """Commit the turns, all or nothing; see `SqliteJournal.append`."""
         with self._writer.lock:
+            self._writer.set_wait(may_wait)
             if len(turns) == 1 and _is_bare(turns[0]):
                 self._append_bare(turns[0])
             elif turns:

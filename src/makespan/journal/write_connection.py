@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import apsw
 
-from makespan.errors import JournalError
-from makespan.journal.failures import is_lost_sync, journal_error
+from makespan.errors import JournalError, StoreBusy
+from makespan.journal.failures import BUSY_MS, is_lost_sync, journal_error
 
 SYNC_NORMAL, SYNC_FULL = "PRAGMA synchronous = NORMAL", "PRAGMA synchronous = FULL"
 
@@ -28,6 +28,7 @@ class WriteConnection:
         self.execute, self.executemany = cursor.execute, cursor.executemany
         self._is_full_sync: bool | None = None
         self._lost_sync: JournalError | None = None
+        self._waits = True
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -35,6 +36,7 @@ class WriteConnection:
         with self.lock:
             try:
                 self.set_sync(False)
+                self.set_wait(True)
                 yield
             except apsw.Error as error:
                 raise self.failed(error) from error
@@ -47,6 +49,12 @@ class WriteConnection:
             self.execute(SYNC_FULL if is_full else SYNC_NORMAL)
             self._is_full_sync = is_full
 
+    def set_wait(self, may_wait: bool) -> None:
+        """Let the next statement wait for other processes, or fail at once with StoreBusy. Cost: 1 µs if it changes."""
+        if self._waits is not may_wait:
+            self.db.set_busy_timeout(BUSY_MS if may_wait else 0)
+            self._waits = may_wait
+
     def data_version(self) -> int:
         """Another number after each commit of another connection, in this process or not."""
         version: int = self.execute("PRAGMA data_version").get
@@ -54,6 +62,8 @@ class WriteConnection:
 
     def failed(self, error: apsw.Error) -> JournalError:
         """The error to raise, remembered if it ends all writing."""
+        if isinstance(error, apsw.BusyError) and not self._waits:
+            return StoreBusy(f"{self.path}: another process is writing")
         found = journal_error(error, self.path)
         if is_lost_sync(error):
             self._lost_sync = found

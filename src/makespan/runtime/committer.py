@@ -27,9 +27,12 @@ class Committer:
         return self._in_flight
 
     def commit_now(self, record: TurnRecord) -> BaseException | None:
-        """Commit a turn in the loop; the committer must not be busy. Returns what went wrong."""
+        """Commit a turn in the loop, without waiting for other processes; the committer must not be busy.
+
+        Returns what went wrong; StoreBusy asks for `commit`.
+        """
         try:
-            self._journal.append((record,))
+            self._journal.append((record,), may_wait=False)
         except Exception as error:  # noqa: BLE001 - told to the runs it concerns
             return error
         return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from makespan.errors import EngineBug, JournalError
+from makespan.errors import EngineBug, JournalError, StoreBusy
 from makespan.machine.facts import Fact, encode_facts
 from makespan.machine.machine import Machine, Turn
 from makespan.machine.observations import Command, EndRun, Observation, StartAttempt, StopAttempt, Tick
@@ -105,9 +105,11 @@ class Driver:
         record = self._record(turn)
         if not self._committer.is_busy and not (turn.sync and self._attempts_running()):
             # The common case: microseconds, in the loop, without a callback.
-            self._committed(turn, self._committer.commit_now(record))
-        else:
-            self._committer.commit(record, lambda error: self._committed(turn, error))
+            error = self._committer.commit_now(record)
+            if not isinstance(error, StoreBusy):
+                self._committed(turn, error)
+                return
+        self._committer.commit(record, lambda error: self._committed(turn, error))
 
     def _attempts_running(self) -> bool:
         return self.attempts is not None and self.attempts.count > 0
