@@ -29,7 +29,7 @@ check: .venv/.dev-ready
 
 prove: .venv/.dev-ready
 	$(call timed,model download and check,$(BIN)/makespan models pull)
-	$(call timed,prove,$(BIN)/python -m pytest -m "prove or embedded" $(ARGS))
+	$(call timed,prove,$(BIN)/python -m pytest -m "prove or embedded" -rP $(ARGS))
 
 bench: .venv/.dev-ready
 	$(call timed,bench,$(BIN)/python -m bench $(ARGS))

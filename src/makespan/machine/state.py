@@ -150,9 +150,11 @@ class State:
         parts = self.graph_at_hand or decode_graph(self.bytes_of(fact.body)).facts
         self.graph_at_hand = ()
         for part in parts:
-            self.apply(part)
             if type(part) is TaskAdded:
+                self._task_added(part)
                 self.tasks[-1].requested = False
+            else:
+                self.apply(part)
 
     def _task_added(self, fact: TaskAdded) -> None:
         number = len(self.tasks)
@@ -168,7 +170,7 @@ class State:
         if self.edit_tasks_left:
             self.edit_tasks_left -= 1
             task.requested = False
-        if scope.owner >= 0 and scope.home != fact.scope:
+        elif scope.owner >= 0 and scope.home != fact.scope:
             task.requested = False
         if fact.sources:
             self._wire(task, fact.sources)
@@ -177,10 +179,10 @@ class State:
 
     def _wire(self, task: TaskState, sources: tuple[tuple[int, tuple[str | int, ...], Mode], ...]) -> None:
         """Count what is still unmet; note at once what is already impossible."""
-        number, is_first, unmet = task.number, task.kind == _FIRST, 0
+        number, is_first, unmet, tasks = task.number, task.kind == _FIRST, 0, self.tasks
         for source_number, _, mode in sources:
-            source = self.tasks[source_number]
-            if not source.is_final:
+            source = tasks[source_number]
+            if source.status < _SUCCEEDED:
                 unmet += 1
                 if source.dependents is None:
                     source.dependents = [number]

@@ -68,7 +68,7 @@ class RealWorld:
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Start `work`. The caller keeps the task until it is done, and `work` reports its own failures."""
-        return self._loop.create_task(work, name=name)
+        return asyncio.Task(work, loop=self._loop, name=name)
 
     # ------------------------------------------------------------ threads
 
