@@ -20,7 +20,6 @@ from makespan.authoring.ref import Ref
 from makespan.authoring.task import HOOKS, Task
 from makespan.authoring.trace import Traced, collector_resting, template_of, trace_call
 from makespan.errors import JournalError, LeaseLost, UsageError
-from makespan.gate import RunGate
 from makespan.handle import Run, observed
 from makespan.machine.broker import Broker, Held, Rate
 from makespan.machine.facts import Limits, RunStarted, decode_facts
@@ -37,6 +36,7 @@ from makespan.runtime.watchdog import Blocked, Watchdog
 from makespan.runtime.workers import WorkerPool
 from makespan.runtime.world import RealWorld
 from makespan.services import EngineServices, RunPricing
+from makespan.slots import RunSlots
 from makespan.stores import DEFAULT_STORE, open_journal
 from makespan.traces.summary import summarise
 from makespan.values import TaskId, nano_usd, nanos
@@ -272,10 +272,10 @@ class Engine:
     def _launch(self, run: Run[Any], header: RunStarted, first: Callable[[], Turn]) -> None:
         self._runs[run.id] = run
         bodies = LiveBodies(run.registry, run.id, header.seed, header.started_wall_ns)
-        gate = RunGate(self.broker, self.journal, self.world, run.lease, self._grant)
+        slots = RunSlots(self.broker, self.journal, self.world, run.lease, self._grant)
         pricing = RunPricing(run.code_of, self.services)
-        run.machine = Machine(run.state, bodies=bodies, pricing=pricing, gate=gate)
-        run.bodies, run.gate = bodies, gate
+        run.machine = Machine(run.state, bodies=bodies, pricing=pricing, slots=slots)
+        run.bodies, run.slots = bodies, slots
         clock = Clock(self.world, header.started_wall_ns, run.state.at)
         run.driver = Driver(
             run.machine,
@@ -285,7 +285,7 @@ class Engine:
             clock,
             summary=lambda state: b"" if self.store == "memory" else msgspec.json.encode(summarise(state)),
             on_end=lambda error: self._ended(run, error),
-            ledger=gate.take_changes,
+            ledger=slots.take_changes,
         )
         run.driver.watchers.extend(run.watchers)
         run.driver.attempts = Attempts(
@@ -429,7 +429,7 @@ class Engine:
         for run_id, task, attempt in self.broker.grants(self.world.wall_ns()):
             run = self._runs[run_id]
             needs = self.broker.held()[(run_id, task, attempt)]
-            if run.gate.claim(task, attempt, needs):
+            if run.slots.claim(task, attempt, needs):
                 run.driver.post(Granted(run.driver.clock(), task))
         due = self.broker.next_grant_at()
         if due is not None and self._grant_timer is None:

@@ -11,7 +11,6 @@ import msgspec
 from makespan.authoring.bodies import LiveBodies
 from makespan.authoring.place import Registry
 from makespan.authoring.prompt import Prompt, PromptCode, Structured
-from makespan.gate import RunGate
 from makespan.graph.edit import Edit
 from makespan.machine.machine import Machine
 from makespan.machine.observations import CancelAsked, Decided, EditAsked, Interrupted, Observation, ReopenAsked
@@ -20,6 +19,7 @@ from makespan.models import structured, template
 from makespan.ports import Lease, TaskCode
 from makespan.result import Result
 from makespan.runtime.drive import Driver, Watcher
+from makespan.slots import RunSlots
 from makespan.values import TaskId
 
 T_co = TypeVar("T_co", covariant=True)
@@ -33,7 +33,7 @@ class Run(Generic[T_co]):
     driver: Driver
     bodies: LiveBodies
     machine: Machine
-    gate: RunGate
+    slots: RunSlots
 
     def __init__(self, lease: Lease, state: State, registry: Registry, returns: Any, store: str) -> None:
         self.id = lease.run_id

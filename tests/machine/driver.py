@@ -267,9 +267,9 @@ class Life:
     # ------------------------------------------------------------ inside
 
     def _new_machine(self, state: State) -> None:
-        gate = None if self.broker is None else Slots(self.broker)
+        slots = None if self.broker is None else Slots(self.broker)
         bodies = LiveBodies(self.registry, RUN, self.seed, 0) if self.is_live else None
-        self.machine = Machine(state, bodies=bodies, pricing=self.pricing, gate=gate)
+        self.machine = Machine(state, bodies=bodies, pricing=self.pricing, slots=slots)
         self.events: list[tuple[int, int, Observation]] = []
         self._acts: dict[tuple[int, int], Act] = {}
         self._sequence = 0

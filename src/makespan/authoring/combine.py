@@ -100,7 +100,7 @@ def first(*refs: Ref[Any], n: int | None = None, accept: Any = None) -> Ref[Any]
     """The first success (or the first `n`); the others are cancelled.
 
     Args:
-        accept: what counts: an expression over `value`, `bool` for truthy values, or a task that judges (a gate).
+        accept: what counts: an expression over `value`, `bool` for truthy values, or a task that judges: a gate.
     Raises:
         GraphError: no candidates, or fewer than `n`. Awaiting raises the last failure when all failed.
     """

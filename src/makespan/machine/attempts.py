@@ -126,8 +126,8 @@ def free(machine: Machine, task: TaskState) -> None:
 
 
 def after_release(machine: Machine, task: TaskState, attempt: int) -> None:
-    if machine.gate is not None and task.declaration.options.needs:
-        machine.gate.release(task.number, attempt)
+    if machine.slots is not None and task.declaration.options.needs:
+        machine.slots.release(task.number, attempt)
     if machine.starved:
         budget.wake(machine, task)
 

@@ -124,9 +124,9 @@ def _remove(machine: Machine, number: int) -> None:
 def _forget(machine: Machine, number: int) -> None:
     """Drop what is known of a task under its old inputs: judged candidates, a place in line."""
     machine.joined.pop(number, None)
-    if number in machine.queued and machine.gate is not None:
+    if number in machine.queued and machine.slots is not None:
         machine.queued.discard(number)
-        machine.gate.release(number, machine.state.tasks[number].attempt + 1)
+        machine.slots.release(number, machine.state.tasks[number].attempt + 1)
 
 
 def _in_run_order(state: State, nodes: list[Node]) -> list[Node]:

@@ -60,9 +60,9 @@ def cancel(machine: Machine, task: TaskState, why: str) -> None:
                 return
     elif task.status == _RUNNING and task.kind == Kind.WORKFLOW and machine.bodies is not None:
         machine.bodies.cancel(number)
-    elif number in machine.queued and machine.gate is not None:
+    elif number in machine.queued and machine.slots is not None:
         machine.queued.discard(number)
-        machine.gate.release(number, task.attempt + 1)
+        machine.slots.release(number, task.attempt + 1)
     machine.emit(TaskCancelled(number, machine.now, why, lingers))
     inside = machine.state.scope_index.get(task.spec.id)
     if inside is not None:

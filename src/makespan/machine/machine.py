@@ -41,12 +41,12 @@ from makespan.machine.observations import (
     Command,
     Decided,
     EditAsked,
-    Gate,
     Granted,
     Interrupted,
     Observation,
     Pricing,
     ReopenAsked,
+    Slots,
     Tick,
 )
 from makespan.machine.queue import ReadyQueue
@@ -84,12 +84,12 @@ class Machine:
         *,
         bodies: Bodies | None = None,
         pricing: Pricing | None = None,
-        gate: Gate | None = None,
+        slots: Slots | None = None,
     ) -> None:
         self.state = state
         self.bodies = bodies
         self.pricing = pricing
-        self.gate = gate
+        self.slots = slots
         self.replay = Replay()
         self.ready = ReadyQueue()
         self.running: set[int] = set()
@@ -262,8 +262,8 @@ class Machine:
             task = self.state.tasks[seen.task]
             if task.status == _READY and self.stopping is None:
                 self.ready.push_first(seen.task)
-            elif self.gate is not None:
-                self.gate.release(seen.task, task.attempt + 1)
+            elif self.slots is not None:
+                self.slots.release(seen.task, task.attempt + 1)
 
     def _cancel_asked(self, seen: CancelAsked) -> None:
         self.emit(CancelRequested(self.now, seen.author))

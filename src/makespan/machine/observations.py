@@ -221,7 +221,7 @@ class Pricing(Protocol):
         ...
 
 
-class Gate(Protocol):
+class Slots(Protocol):
     """The broker as one run sees it."""
 
     def problem(self, needs: tuple[tuple[str, int], ...]) -> str | None:

@@ -59,13 +59,13 @@ def start_call(machine: Machine, task: TaskState) -> None:
             leave_scopes(machine, task)
             return
         reserved = quote
-    if options.needs and machine.gate is not None and number not in machine.queued:
-        problem = machine.gate.problem(options.needs)
+    if options.needs and machine.slots is not None and number not in machine.queued:
+        problem = machine.slots.problem(options.needs)
         if problem is not None:
             leave_scopes(machine, task)
             machine.fail(task, "makespan.errors.UsageError", f"{task.declaration.key}: {problem}")
             return
-        if not machine.gate.ask(number, task.attempt + 1, options.needs, machine.now):
+        if not machine.slots.ask(number, task.attempt + 1, options.needs, machine.now):
             machine.queued.add(number)
             leave_scopes(machine, task)
             return

@@ -8,8 +8,8 @@ from makespan.machine.broker import Broker, Needs
 from makespan.ports import Claim, Journal, Lease, LedgerChange, World
 
 
-class RunGate:
-    """`machine.Gate` over the engine's broker and the store's ledger."""
+class RunSlots:
+    """`observations.Slots` over the engine's broker and the store's ledger."""
 
     def __init__(self, broker: Broker, journal: Journal, world: World, lease: Lease, wake: Callable[[], None]) -> None:
         self._broker, self._journal, self._world, self._lease, self._wake = broker, journal, world, lease, wake
