@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 import makespan as ms
+from makespan.authoring.loop import BodyLoop
+from makespan.errors import GraphError
 from makespan.machine.facts import TaskCancelled
 from tests.authoring.bodies import SEEN, again_after_every_turn, draw, echo, fails, statuses, whole, word
 from tests.property.live_world import Life
@@ -242,3 +244,22 @@ def test_a_task_cancelled_before_its_scope_met_a_limit_says_so_on_every_life() -
     for run, resumed in again_after_every_turn(cancels_before_the_limit(), cancels_before_the_limit):
         assert run.output == ["makespan.Cancelled", "limit"]
         assert resumed.output == run.output
+
+
+def test_a_body_that_never_waits_is_an_error_and_not_a_hang() -> None:
+    async def spinning() -> None:
+        while True:  # noqa: ASYNC110 - what must not hang
+            await asyncio.sleep(0)
+
+    def no_timer(delay_s: float, fire: object) -> Any:
+        raise AssertionError("nothing here sets a timer")
+
+    loop = BodyLoop(no_timer, lambda branch: None, iter(range(9)).__next__, most_steps=1_000)
+    body = loop.create_task(spinning())
+
+    with pytest.raises(GraphError, match="it spins"):
+        loop.drain()
+
+    body.cancel()
+    loop.drain()
+    assert body.cancelled()

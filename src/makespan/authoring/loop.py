@@ -17,6 +17,9 @@ from typing import Any, Protocol, cast
 
 from makespan.errors import GraphError
 
+MOST_STEPS = 5_000_000
+"""Steps of the bodies of one run between two waits; a gather of 100,000 branches takes some 300,000."""
+
 
 class TimerHandle(Protocol):
     """A timer that a body set."""
@@ -47,22 +50,35 @@ class BodyLoop:
         set_timer: Callable[[float, Callable[[], None]], TimerHandle],
         note_branch: Callable[[asyncio.Task[Any]], object],
         next_number: Callable[[], int],
+        *,
+        most_steps: int = MOST_STEPS,
     ) -> None:
         self._ready: deque[asyncio.Handle] = deque()
+        self._most_steps = most_steps
         self._set_timer, self._note_branch, self._next_number = set_timer, note_branch, next_number
         self.now_s = 0.0
         """Seconds since the run's start, of the delivery at hand."""
         self.problems: list[dict[str, Any]] = []
 
     def drain(self) -> None:
-        """Run until nothing is ready."""
-        ready, previous = self._ready, events._get_running_loop()
+        """Run until nothing is ready.
+
+        Raises:
+            GraphError: that never comes: after `most_steps` steps something is still ready.
+        """
+        ready, previous, left = self._ready, events._get_running_loop(), self._most_steps
         events._set_running_loop(cast(asyncio.AbstractEventLoop, self))
         try:
             while ready:
                 handle = ready.popleft()
                 if not handle._cancelled:
                     handle._run()
+                left -= 1
+                if not left:
+                    raise GraphError(
+                        f"a workflow's body took {self._most_steps:,} steps without waiting for a task: it spins, "
+                        f"maybe on `asyncio.sleep(0)`. Change it and resume the run"
+                    )
         finally:
             events._set_running_loop(previous)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from makespan.errors import EngineBug, JournalError, StoreBusy
+from makespan.errors import EngineBug, EngineError, JournalError, StoreBusy
 from makespan.machine.facts import Fact, encode_facts
 from makespan.machine.machine import Machine, Turn
 from makespan.machine.observations import Command, EndRun, Observation, StartAttempt, StopAttempt, Tick
@@ -22,8 +22,9 @@ from makespan.runtime.committer import Committer
 Watcher = Callable[[Sequence[Fact], State], None]
 
 
-def _bug(error: Exception) -> EngineBug:
-    return error if isinstance(error, EngineBug) else EngineBug(f"{type(error).__name__}: {error}")
+def _reported(error: Exception) -> EngineError:
+    """An error of a turn: it says itself whose it is, or it is ours."""
+    return error if isinstance(error, EngineError) else EngineBug(f"{type(error).__name__}: {error}")
 
 
 class Clock:
@@ -81,7 +82,7 @@ class Driver:
         try:
             turn = first()
         except Exception as error:  # noqa: BLE001 - a bug of ours must end the run, not the loop
-            self._stop(_bug(error), error)
+            self._stop(_reported(error), error)
         else:
             self._commit(turn)
 
@@ -93,7 +94,7 @@ class Driver:
         try:
             turn = self.machine.turn(observations)
         except Exception as error:  # noqa: BLE001 - a bug of ours must end the run, not the loop
-            self._stop(_bug(error), error)
+            self._stop(_reported(error), error)
         else:
             self._commit(turn)
 
