@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
-from bench import floors, measure
+from bench import floors, measure, peer_crash
 from bench.floors import step
 from bench.graphs import SHAPES, Shape
 
@@ -207,7 +207,17 @@ def table(folder: str, quick: bool) -> str:
             if not quick or case in QUICK:
                 print(f"measuring {name} {case}", file=sys.stderr)
                 lines.append(peer_line(name, case, python, "2" if quick else "5"))
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *crash_lines(folder)])
+
+
+def crash_lines(folder: str) -> list[str]:
+    """The chain that is killed, here and in the peers that keep one."""
+    lines = [peer_crash.HEADER, peer_crash.line("makespan", sys.executable)]
+    for name in peer_crash.LIVES:
+        if name in PEERS and is_installed(PEERS[name].module, python_of(name, folder)):
+            print(f"measuring {name} crash", file=sys.stderr)
+            lines.append(peer_crash.line(name, python_of(name, folder)))
+    return lines
 
 
 def peer_line(name: str, case: str, python: str, repetitions: str) -> str:
