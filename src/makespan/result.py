@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import sys
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from makespan.authoring.failures import raisable
@@ -125,7 +128,16 @@ def gaps(state: State) -> list[str]:
 def resume_command(run_id: str, store: str) -> str:
     """What to type to go on with the run."""
     where = "" if store in ("", ".makespan") else f" --store {shlex.quote(os.fspath(store))}"
-    return f"makespan resume {run_id}{where}"
+    return f"{program()} resume {run_id}{where}"
+
+
+def program() -> str:
+    """What to type for the command line: its name where the shell finds it, else its path beside this interpreter."""
+    beside = Path(sys.executable).with_name("makespan")
+    if shutil.which("makespan") or not beside.exists():
+        return "makespan"
+    near = os.path.relpath(beside)
+    return shlex.quote(str(beside) if near.startswith("..") else near)
 
 
 def _culprit(state: State, record: ErrorRecord) -> tuple[str, ErrorRecord, tuple[ErrorRecord, ...]]:
