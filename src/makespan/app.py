@@ -67,7 +67,7 @@ class ResumeOptions(TypedDict, total=False):
 
     budget_usd: float
     deadline_s: float
-    on_change: Literal["stop", "allow", "rerun"]
+    on_change: Literal["stop", "allow"]
     decisions: Mapping[bytes, str]
     """`retry`, `run` or `skip` by task id, for tasks whose outcome is unknown or that diverged."""
 

@@ -26,8 +26,8 @@ class Deadline(click.ParamType[tuple[bool, float]]):
 @click.option("--deadline", type=Deadline(), metavar="TIME", help="+10m from now; 10m from the run's start.")
 @click.option(
     "--on-change",
-    type=click.Choice(["stop", "allow", "rerun"]),
-    help="When the code asks for other paid work than before: stop and ask, allow it, or rerun what changed.",
+    type=click.Choice(["stop", "allow"]),
+    help="When the code asks for other paid work than before: stop and ask, or allow it.",
 )
 @click.option("--retry", multiple=True, metavar="TASK", help="Do a task of unknown outcome again.")
 @click.option("--skip", multiple=True, metavar="TASK", help="Give a task of unknown outcome up.")
