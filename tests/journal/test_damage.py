@@ -81,7 +81,7 @@ def test_a_missing_turn_is_named(path: Path, seq: int) -> None:
 
 def test_a_turn_of_another_run_is_no_turn_of_this_one(path: Path) -> None:
     change(path, "DELETE FROM turns WHERE run = 1")
-    change(path, "INSERT INTO turns SELECT 1, seq, chain, body FROM turns WHERE run = 2")
+    change(path, "INSERT INTO turns SELECT 1 << 40 | seq, chain, body FROM turns WHERE run = 2")
 
     assert readable(path, "a")[0] == []
 

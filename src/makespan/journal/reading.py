@@ -30,8 +30,11 @@ RUN_BY_ID = RUNS + "WHERE id = ?"
 RUNS_NEWEST_FIRST = RUNS + "ORDER BY number DESC"
 RUN_NUMBER = "SELECT number FROM runs WHERE id = ?"
 KNOWN_TURNS = "SELECT turns FROM runs WHERE number = ?"
-TURN_LINK = "SELECT chain FROM turns WHERE run = ? AND seq = ?"
-TURNS_AFTER = "SELECT seq, chain, body FROM turns WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?"
+TURN_LINK = "SELECT chain FROM turns WHERE key = ?1 << 40 | ?2"
+TURNS_AFTER = (
+    "SELECT seq, chain, body FROM turns "
+    "WHERE key BETWEEN (?1 << 40 | ?2) + 1 AND ?1 << 40 | 0xFFFFFFFFFF ORDER BY key LIMIT ?3"
+)
 BLOB = "SELECT body FROM blobs WHERE sha256 = ?"
 WAITING = (
     "SELECT number, run, kind, body FROM requests "

@@ -13,8 +13,10 @@ UPDATE_RUN = (
 )
 EPOCH = "SELECT epoch FROM runs WHERE number = ?"
 
-INSERT_TURN = "INSERT INTO turns SELECT ?1, ?2, ?3, ?4 FROM runs WHERE number = ?1 AND epoch = ?5"
-LAST_TURN = "SELECT seq, chain FROM turns WHERE run = ? ORDER BY seq DESC LIMIT 1"
+INSERT_TURN = "INSERT INTO turns SELECT ?1 << 40 | ?2, ?3, ?4 FROM runs WHERE number = ?1 AND epoch = ?5"
+LAST_TURN = (
+    "SELECT seq, chain FROM turns WHERE key BETWEEN ?1 << 40 AND ?1 << 40 | 0xFFFFFFFFFF ORDER BY key DESC LIMIT 1"
+)
 INSERT_BLOB = "INSERT INTO blobs VALUES (?, ?) ON CONFLICT DO NOTHING"
 
 INSERT_REQUEST = (
