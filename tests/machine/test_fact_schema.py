@@ -11,19 +11,19 @@ import typing
 import msgspec
 
 from makespan.errors import ErrorRecord
-from makespan.graph.node import Declaration, Effect, Errors, First, Kind, MapOver, Mode, Node, Options, Source
+from makespan.graph.node import Declaration, Effect, Errors, First, Kind, MapOver, Mode, Node, Options, Source, Wait
 from makespan.machine import facts
 from makespan.machine.facts import Limits
 from makespan.values import Blob, Usage
 
 FACTS = """
-1 RunStarted: run_id workflow root inputs started_wall_ns seed limits budget deadline_ns sync target
+1 RunStarted: run_id workflow root inputs started_wall_ns seed limits budget deadline_ns sync target session scheduled_ns
 2 DeclarationAdded: declaration
-3 ScopeAdded: id parent name at budget deadline_ns limit owner
+3 ScopeAdded: id parent name at budget deadline_ns limit owner undo shielded
 4 TaskAdded: declaration scope id args sources when label first over delay_ns
 5 GraphAdded: body
 6 AttemptStarted: task at reserved units
-7 TaskSucceeded: task at value cost usage
+7 TaskSucceeded: task at value cost usage cached
 8 AttemptFailed: task at error cost usage lingers
 9 RetryScheduled: task not_before
 10 TaskFailed: task at error
@@ -47,7 +47,11 @@ FACTS = """
 28 ScopeClosed: scope at why
 29 ScopeEnded: scope at
 30 TaskReopened: task generation at
-"""
+31 MessageReceived: at name value message_id author
+32 MessageTaken: task at message
+33 MessageRefused: message at reason
+34 ApprovalAsked: task at
+"""  # noqa: E501
 
 ROWS_IN_ROWS = """
 ErrorRecord: type message lineage retryable retry_after_s where
@@ -86,11 +90,12 @@ def test_what_was_there_first_has_no_default_and_what_came_later_has_one() -> No
 def test_what_is_stored_by_name_has_a_default_for_every_field_that_may_be_missing() -> None:
     assert all(not field.required for kind in (Limits, Options) for field in msgspec.structs.fields(kind))
     assert [field.name for field in msgspec.structs.fields(Declaration) if field.required] == ["key"]
+    assert not [field.name for field in msgspec.structs.fields(Wait) if field.required]
 
 
 def test_numbers_of_modes_and_kinds_stay() -> None:
     assert [mode.name for mode in Mode] == ["VALUE", "AFTER", "OUTCOME"]
-    assert [kind.name for kind in Kind] == ["CALL", "WORKFLOW", "VALUE", "FIRST", "MAP", "TIMER"]
+    assert [kind.name for kind in Kind] == ["CALL", "WORKFLOW", "VALUE", "FIRST", "MAP", "TIMER", "SIGNAL"]
     assert [effect.name for effect in Effect] == ["PURE", "IDEMPOTENT", "IRREVERSIBLE"]
     assert [errors.name for errors in Errors] == ["RAISE", "KEEP", "DROP"]
 

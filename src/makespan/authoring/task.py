@@ -55,6 +55,10 @@ class TaskOptions(TypedDict, total=False):
     budget_usd: float
     deadline_s: float
     models: Sequence[str]
+    approve: bool
+    cache_s: float
+    stream: bool
+    undo: Task[Any, Any]
 
 
 _DECLARED = frozenset(TaskOptions.__annotations__)
@@ -202,7 +206,7 @@ def check_options(options: Mapping[str, Any], fn: Any) -> None:
 
 def _wanted(name: str, value: Any) -> str | None:
     """What an option must be, if the value is not that."""
-    if name in ("timeout_s", "deadline_s", "budget_usd"):
+    if name in ("timeout_s", "deadline_s", "budget_usd", "cache_s"):
         least = 0.0 if name == "budget_usd" else 1e-9
         is_amount = value is None or (isinstance(value, int | float) and isfinite(value) and value >= least)
         return None if is_amount else "it is a number above 0"
@@ -216,6 +220,10 @@ def _wanted(name: str, value: Any) -> str | None:
     if name == "needs":
         fits = isinstance(value, Mapping) and all(type(units) is int and units > 0 for units in value.values())
         return None if fits else "it gives a whole number above 0 for each pool or rate"
+    if name in ("approve", "stream"):
+        return None if isinstance(value, bool) else "it is True or False"
+    if name == "undo":
+        return None if isinstance(value, Task) else "it is a task: its first parameter takes the result to undo"
     if name in ("key", "version"):
         fits = isinstance(value, str) and (bool(value) or name == "version")
         return None if fits else "it is a text"
@@ -244,6 +252,11 @@ def read_options(given: Mapping[str, Any], defaults: Options) -> Options:
         changes["deadline_ns"] = Nanos(nanos(given["deadline_s"]))
     if given.get("budget_usd") is not None:
         changes["budget"] = NanoUsd(nano_usd(given["budget_usd"]))
+    if given.get("cache_s") is not None:
+        changes["cache_ns"] = Nanos(nanos(given["cache_s"]))
+    for name in ("approve", "stream"):
+        if name in given:
+            changes[name] = bool(given[name])
     if "needs" in given:
         changes["needs"] = tuple(sorted(given["needs"].items()))
     if "models" in given:

@@ -23,7 +23,20 @@ from msgspec import UNSET, Struct, UnsetType
 from makespan.errors import GraphError
 from makespan.graph.digest import asked
 from makespan.graph.graph import Graph
-from makespan.graph.node import Declaration, Errors, First, Kind, MapOver, Mode, Node, Options, Scope, Source
+from makespan.graph.node import (
+    Declaration,
+    Errors,
+    First,
+    Kind,
+    MapOver,
+    Mode,
+    Node,
+    Options,
+    Scope,
+    Source,
+    Undo,
+    Wait,
+)
 from makespan.values import Nanos, NanoUsd, ScopeId, TaskId
 
 VERSION = 1
@@ -41,6 +54,19 @@ class DeclarationRow(Struct, omit_defaults=True, forbid_unknown_fields=True):
     options: dict[str, Any] | None = None
     returns: str = ""
     code: str = ""
+    wait: WaitRow | None = None
+    undo: UndoRow | None = None
+
+
+class WaitRow(Struct, omit_defaults=True, forbid_unknown_fields=True):
+    name: str = ""
+    schema: str = ""
+    has_default: bool = False
+
+
+class UndoRow(Struct, omit_defaults=True, forbid_unknown_fields=True):
+    declaration: DeclarationRow
+    parameter: str
 
 
 class FirstRow(Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -80,6 +106,7 @@ class ScopeRow(Struct, omit_defaults=True, forbid_unknown_fields=True):
     budget: int | None = None
     deadline_ns: int | None = None
     limit: int = 0
+    undo: bool = False
 
 
 class Document(Struct, forbid_unknown_fields=True):
@@ -136,16 +163,36 @@ def declared_by(nodes: Iterable[Node]) -> Iterable[Declaration]:
 
 def declaration_row(declaration: Declaration) -> DeclarationRow:
     options = msgspec.to_builtins(asked(declaration.options)) or None
-    return DeclarationRow(declaration.key, word(declaration.kind), options, declaration.returns, declaration.code)
+    wait, undo = declaration.wait, declaration.undo
+    return DeclarationRow(
+        declaration.key,
+        word(declaration.kind),
+        options,
+        declaration.returns,
+        declaration.code,
+        None if wait is None else WaitRow(wait.name, wait.schema.decode(), wait.has_default),
+        None if undo is None else UndoRow(declaration_row(undo.declaration), undo.parameter),
+    )
 
 
 def declaration_of(row: DeclarationRow) -> Declaration:
     options = msgspec.convert(row.options or {}, Options)
-    return Declaration(row.key, Kind[row.kind.upper()], options, row.returns, row.code)
+    wait, undo = row.wait, row.undo
+    return Declaration(
+        row.key,
+        Kind[row.kind.upper()],
+        options,
+        row.returns,
+        row.code,
+        None if wait is None else Wait(wait.name, wait.schema.encode(), wait.has_default),
+        None if undo is None else Undo(declaration_of(undo.declaration), undo.parameter),
+    )
 
 
 def scope_row(scope: Scope) -> ScopeRow:
-    return ScopeRow(scope.id.hex(), scope.parent.hex(), scope.name, scope.budget, scope.deadline_ns, scope.limit)
+    return ScopeRow(
+        scope.id.hex(), scope.parent.hex(), scope.name, scope.budget, scope.deadline_ns, scope.limit, scope.undo
+    )
 
 
 def scope_of(row: ScopeRow) -> Scope:
@@ -156,6 +203,7 @@ def scope_of(row: ScopeRow) -> Scope:
         None if row.budget is None else NanoUsd(row.budget),
         None if row.deadline_ns is None else Nanos(row.deadline_ns),
         row.limit,
+        row.undo,
     )
 
 

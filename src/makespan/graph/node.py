@@ -32,7 +32,9 @@ class Kind(IntEnum):
     MAP = 4
     """One copy of `template` for each item of its only VALUE source; its value is the list of their results."""
     TIMER = 5
-    """Ends `delay_ns` after it became ready, with None."""
+    """Ends `delay_ns` after it became ready, or when its arguments say, with None."""
+    SIGNAL = 6
+    """Ends with the message it waits for; a question is one whose message is a person's answer."""
 
 
 class Mode(IntEnum):
@@ -85,9 +87,26 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     version: str = ""
     priced: bool = False
     """Whether an attempt costs money: its worst case is asked for and reserved before it starts."""
+    approve: bool = False
+    """Whether a person must allow each task before it starts."""
+    cache_ns: Nanos | None = None
+    """How long a result may stand in for another run of the same task with the same arguments."""
+    stream: bool = False
+    """Whether the pieces of a model's answer are passed on as they come."""
 
 
-class Declaration(msgspec.Struct, frozen=True, gc=False):
+class Wait(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What a SIGNAL waits for."""
+
+    name: str = ""
+    """Name of the message; empty for a question, which is answered by its task's id."""
+    schema: bytes = b""
+    """JSON Schema of the value, for forms and for senders that do not have the code."""
+    has_default: bool = False
+    """Whether `default` of its arguments is the answer when none came within `delay_ns`."""
+
+
+class Declaration(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What all calls of one task share."""
 
     key: str
@@ -97,6 +116,15 @@ class Declaration(msgspec.Struct, frozen=True, gc=False):
     """The declared result type, for people."""
     code: str = ""
     """Digest of code and prompt text: stored beside results, never part of an id."""
+    wait: Wait | None = None
+    undo: Undo | None = None
+
+
+class Undo(msgspec.Struct, frozen=True, gc=False):
+    """How a task is compensated: one call of another task, with the result of the first for its parameter."""
+
+    declaration: Declaration
+    parameter: str
 
 
 class First(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -160,6 +188,8 @@ class Scope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """After the scope opened."""
     limit: int = 0
     """Most tasks of this scope (with its children) that may run at once; 0 is no limit."""
+    undo: bool = False
+    """Whether what was done in it is undone when it is left by an error or cancelled."""
 
 
 PLACEHOLDER_PREFIX = b"\xff" * 8

@@ -54,6 +54,9 @@ class RunStarted(_Fact, frozen=True, tag=1):
     sync: bool = False
     """Whether every commit survives a power cut, not only those that must."""
     target: str = ""
+    session: str = ""
+    scheduled_ns: int | None = None
+    """Wall clock at which a schedule wanted it to start."""
 
 
 class DeclarationAdded(_Fact, frozen=True, tag=2):
@@ -70,6 +73,10 @@ class ScopeAdded(_Fact, frozen=True, tag=3):
     limit: int = 0
     owner: int = -1
     """The WORKFLOW or MAP task whose inside this is; -1 for `ms.scope`."""
+    undo: bool = False
+    """Whether what was done in it is undone when it is left by an error or cancelled."""
+    shielded: bool = False
+    """Whether it holds the undoing of its parent, which no cancellation reaches."""
 
 
 class TaskAdded(_Fact, frozen=True, tag=4):
@@ -104,6 +111,8 @@ class TaskSucceeded(_Fact, frozen=True, tag=7):
     value: Value
     cost: int = 0
     usage: Usage | None = None
+    cached: bool = False
+    """Whether the value is that of an earlier task, possibly of another run."""
 
 
 class AttemptFailed(_Fact, frozen=True, tag=8):
@@ -243,7 +252,7 @@ class TaskDiverged(_Fact, frozen=True, tag=25):
 
 
 class DecisionMade(_Fact, frozen=True, tag=26):
-    """A person's answer about an unknown outcome or a divergence: happened, retry, run or skip."""
+    """A person's answer: happened, retry, run or skip (an unknown outcome, a divergence), approve or refuse."""
 
     task: int
     at: int
@@ -278,6 +287,39 @@ class TaskReopened(_Fact, frozen=True, tag=30):
     at: int
 
 
+class MessageReceived(_Fact, frozen=True, tag=31):
+    """A message for the run; it waits under its name until a SIGNAL takes it. Numbered in order of arrival."""
+
+    at: int
+    name: str
+    value: Value
+    message_id: str
+    author: str = ""
+
+
+class MessageTaken(_Fact, frozen=True, tag=32):
+    """A SIGNAL ends with a message: each message is taken once."""
+
+    task: int
+    at: int
+    message: int
+
+
+class MessageRefused(_Fact, frozen=True, tag=33):
+    """A message that does not fit the type its receiver declared: it is dropped, the receiver waits on."""
+
+    message: int
+    at: int
+    reason: str
+
+
+class ApprovalAsked(_Fact, frozen=True, tag=34):
+    """The task may start when a person has allowed it (`DecisionMade`: approve or refuse)."""
+
+    task: int
+    at: int
+
+
 Fact = (
     RunStarted
     | DeclarationAdded
@@ -309,6 +351,10 @@ Fact = (
     | ScopeClosed
     | ScopeEnded
     | TaskReopened
+    | MessageReceived
+    | MessageTaken
+    | MessageRefused
+    | ApprovalAsked
 )
 
 

@@ -59,7 +59,16 @@ def graph_facts(nodes: Sequence[Node], scopes: Sequence[Scope]) -> list[Declarat
     inside = {ROOT_SCOPE: 0}
     for scope in scopes:
         facts.append(
-            ScopeAdded(scope.id, inside[scope.parent], scope.name, 0, scope.budget, scope.deadline_ns, scope.limit)
+            ScopeAdded(
+                scope.id,
+                inside[scope.parent],
+                scope.name,
+                0,
+                scope.budget,
+                scope.deadline_ns,
+                scope.limit,
+                undo=scope.undo,
+            )
         )
         inside[scope.id] = len(inside)
     for node in nodes:

@@ -22,11 +22,13 @@ class Status(IntEnum):
     BACKOFF = 3
     UNKNOWN = 4
     DIVERGED = 5
-    SUCCEEDED = 6
-    FAILED = 7
-    SKIPPED = 8
-    CANCELLED = 9
-    REMOVED = 10
+    ASKED = 6
+    """Ready but for a person's approval."""
+    SUCCEEDED = 7
+    FAILED = 8
+    SKIPPED = 9
+    CANCELLED = 10
+    REMOVED = 11
 
 
 _SUCCEEDED = Status.SUCCEEDED  # an enum's attributes cost 50 ns each
@@ -60,6 +62,7 @@ class TaskState(msgspec.Struct, gc=False):
     """Position in `State.finish_log`, -1 while it has not ended."""
     trigger: int = -1
     """Position in the finish log of the last end before it was added: what a live body had just received."""
+    is_approved: bool = False
     requested: bool = True
     """Whether a live body asked for it, or an edit, a map or a traced graph brought it."""
 
@@ -97,6 +100,8 @@ class ScopeState(msgspec.Struct, gc=False):
     met_limit: str = ""
     limit_allowed: int = 0
     limit_used: int = 0
+    undo: bool = False
+    shielded: bool = False
     is_dead: bool = False
     """Left by an error or over its limit (or inside such a scope): what is asked for in it now is cancelled at once."""
     tasks: list[int] = []
@@ -112,6 +117,16 @@ class ScopeEvent(msgspec.Struct, frozen=True, gc=False):
     is_limit: bool
     after: int
     """Position in the finish log of the last end before it."""
+    at: int
+
+
+class Mail(msgspec.Struct, frozen=True, gc=False):
+    """A message that arrived. Its number is its place in `State.messages`."""
+
+    name: str
+    value: Value
+    message_id: str
+    author: str
     at: int
 
 
@@ -165,7 +180,9 @@ def inner_scope(number: int, fact: ScopeAdded, parent: ScopeState, *, is_workflo
         home=number if is_workflow else parent.home,
         budgeted=parent.budgeted if fact.budget is None else (number, *parent.budgeted),
         limited=parent.limited if not fact.limit else (number, *parent.limited),
-        is_dead=parent.is_dead and not is_workflow,
+        is_dead=parent.is_dead and not is_workflow and not fact.shielded,
+        undo=fact.undo,
+        shielded=fact.shielded,
         tasks=[],
         children=[],
         events=[],

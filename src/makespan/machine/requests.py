@@ -141,7 +141,16 @@ def _add_scope(machine: Machine, request: AddScope) -> None:
     if number is None:
         parent = state.scope_index[scope.parent]
         machine.emit(
-            ScopeAdded(scope.id, parent, scope.name, machine.now, scope.budget, scope.deadline_ns, scope.limit)
+            ScopeAdded(
+                scope.id,
+                parent,
+                scope.name,
+                machine.now,
+                scope.budget,
+                scope.deadline_ns,
+                scope.limit,
+                undo=scope.undo,
+            )
         )
         number = len(state.scopes) - 1
         machine.watch_deadline(number)
