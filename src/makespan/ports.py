@@ -102,7 +102,8 @@ class Services(Protocol):
 
 
 class AttemptInfo(msgspec.Struct, frozen=True, gc=False):
-    """What task code may know about the attempt it is. All but `services` crosses to worker processes."""
+    """What task code may know about the attempt it is. All but `services`, `emit`
+    and `injected` crosses to worker processes."""
 
     run_id: str
     task_id: bytes
@@ -117,6 +118,13 @@ class AttemptInfo(msgspec.Struct, frozen=True, gc=False):
     generation: int = 0
     services: Any = None
     """`Services`; None in a worker process."""
+    emit: Any = None
+    """`(kind, encoded value) -> None`, from any thread: passes on a piece of an answer (`chunk`) or progress
+    (`progress`). May be lost, never journaled; None where nobody listens."""
+    injected: Any = None
+    """Values of the parameters whose defaults are `ms.use(...)`, by name; opened by the engine for this attempt."""
+    session: str = ""
+    """The session of the run, "" without one."""
 
     @property
     def idempotency_key(self) -> str:
