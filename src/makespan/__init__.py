@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from makespan.authoring.combine import map as map
     from makespan.authoring.combine import outcome as outcome
     from makespan.authoring.combine import scope as scope
-    from makespan.authoring.combine import sleep as sleep
     from makespan.authoring.combine import when as when
     from makespan.authoring.context import Context as Context
     from makespan.authoring.context import context as context
@@ -31,12 +30,16 @@ if TYPE_CHECKING:
     from makespan.authoring.ref import Ref as Ref
     from makespan.authoring.task import Task as Task
     from makespan.authoring.task import task as task
+    from makespan.authoring.waiting import ask as ask
+    from makespan.authoring.waiting import receive as receive
+    from makespan.authoring.waiting import sleep as sleep
     from makespan.authoring.workflow import Workflow as Workflow
     from makespan.authoring.workflow import workflow as workflow
     from makespan.codec import Outcome as Outcome
     from makespan.entry import plan as plan
     from makespan.entry import resume as resume
     from makespan.entry import run as run
+    from makespan.entry import send as send
     from makespan.entry import start as start
     from makespan.errors import Fatal as Fatal
     from makespan.errors import GraphError as GraphError
@@ -55,6 +58,7 @@ _HOME = {
     "plan": "entry",
     "resume": "entry",
     "run": "entry",
+    "send": "entry",
     "start": "entry",
     "cancel": "authoring.combine",
     "fallback": "authoring.combine",
@@ -63,7 +67,6 @@ _HOME = {
     "map": "authoring.combine",
     "outcome": "authoring.combine",
     "scope": "authoring.combine",
-    "sleep": "authoring.combine",
     "when": "authoring.combine",
     "Context": "authoring.context",
     "context": "authoring.context",
@@ -72,6 +75,9 @@ _HOME = {
     "Ref": "authoring.ref",
     "Task": "authoring.task",
     "task": "authoring.task",
+    "ask": "authoring.waiting",
+    "receive": "authoring.waiting",
+    "sleep": "authoring.waiting",
     "Workflow": "authoring.workflow",
     "workflow": "authoring.workflow",
     "Outcome": "codec",

@@ -21,6 +21,7 @@ from makespan.authoring.task import HOOKS, Task
 from makespan.authoring.trace import Traced, collector_resting, template_of, trace_call
 from makespan.errors import JournalError, LeaseLost, UsageError
 from makespan.handle import Run, observed
+from makespan.inbox import post_request
 from makespan.machine.broker import Broker, Held, Rate
 from makespan.machine.facts import Limits, RunStarted, decode_facts
 from makespan.machine.machine import Machine, Turn
@@ -244,6 +245,8 @@ class Engine:
             )
 
         self._launch(run, state.started, first)
+        if not run.done.done():
+            self._read_inbox([run_id])  # what was sent while nobody drove it
         return run
 
     def get(self, run_id: str, /) -> Run[Any]:
@@ -258,6 +261,7 @@ class Engine:
         except Exception:  # noqa: BLE001 - whatever importing user code raises
             returns = Any  # the code is not at hand: the output is shown as plain data
         run: Run[Any] = Run(Lease(run_id, row.number, row.epoch), state, Registry(), returns, self.store)
+        run.post_request = lambda kind, said, id: self._request(run_id, kind, said, id)
         run.done.set_result(None)
         return run
 
@@ -267,10 +271,30 @@ class Engine:
             run_id, kind, msgspec.json.encode(body), request_id or self._new_id(), self.world.wall_ns()
         )
 
+    def send(self, run_id: str, name: str, value: Any = None, *, id: str | None = None) -> bool:
+        """Send a run a message for `ms.receive(name, ...)`, whatever process drives it; durable when this returns.
+
+        Args:
+            value: JSON-like, a dataclass, a Struct or a model; the receiver decodes it by its own type.
+            id: sent again with the same id it is the same message, and this returns False.
+        Raises:
+            UsageError: no such run, it has ended, or the message is larger than the limit `message_bytes`.
+        """
+        return self._request(run_id, "send", {"name": name, "value": value}, id)
+
+    def _request(self, run_id: str, kind: str, said: dict[str, Any], id: str | None) -> bool:
+        self._must_be_open()
+        is_new = post_request(self.journal, run_id, kind, said, id or self._new_id(), self.world.wall_ns())
+        run = self._runs.get(run_id)
+        if run is not None and not self.committer.is_busy:
+            self._read_inbox([run_id])
+        return is_new
+
     # ------------------------------------------------------------ wiring
 
     def _launch(self, run: Run[Any], header: RunStarted, first: Callable[[], Turn]) -> None:
         self._runs[run.id] = run
+        run.post_request = lambda kind, said, id: self._request(run.id, kind, said, id)
         bodies = LiveBodies(run.registry, run.id, header.seed, header.started_wall_ns)
         slots = RunSlots(self.broker, self.journal, self.world, run.lease, self._grant)
         pricing = RunPricing(run.code_of, self.services)
@@ -392,17 +416,21 @@ class Engine:
             self._grant()  # other processes may have made room
         if not live or self.committer.is_busy or not self.journal.changed():
             return
+        self._read_inbox(live)
+        if self.broker.pools:
+            self._observe_ledger()
+
+    def _read_inbox(self, live: Sequence[str]) -> None:
+        """Hand what was asked of these runs to their machines."""
         for request in self.journal.requests(live):
             run = self._runs[request.run_id]
-            if request.number in run.requests_seen:
+            if request.number in run.requests_seen or run.done.done():
                 continue
             run.requests_seen.add(request.number)
             observation = observed(request.kind, request.body, run.driver.clock())
             run.driver.requests_done.append(request.number)
             if observation is not None:
                 run.driver.post(observation)
-        if self.broker.pools:
-            self._observe_ledger()
 
     def _observe_ledger(self) -> None:
         rows = [Held(c.resource, (c.run_id, c.task, c.attempt), c.units, c.at_ns) for c in self.journal.ledger()]

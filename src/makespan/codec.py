@@ -115,6 +115,14 @@ class Hooks:
             found = self._codecs[annotation] = Codec(annotation, self)
         return found
 
+    def convert(self, plain: Any, annotation: Any) -> Any:
+        """JSON-like data as a value of a type. Raises NotEncodable when it does not fit."""
+        kind = type(None) if annotation is None else annotation
+        try:
+            return msgspec.convert(plain, kind, str_keys=True, dec_hook=self.decode)
+        except (msgspec.ValidationError, ValueError, TypeError) as error:
+            raise NotEncodable(f"{error} (wanted {_name(kind)})") from None
+
     def encode(self, value: Any) -> Any:
         """msgspec's enc_hook."""
         for kind, (to_plain, _) in self._custom.items():

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from time import time_ns
 from typing import Any, TypeVar, Unpack
+from uuid import uuid4
 
 from makespan.app import Engine, ResumeOptions, RunOptions
+from makespan.authoring.place import Place, current
 from makespan.authoring.ref import Ref
 from makespan.authoring.trace import trace_call
-from makespan.errors import UsageError
+from makespan.errors import GraphError, UsageError
 from makespan.graph.graph import Graph
 from makespan.handle import Run
+from makespan.inbox import post_request
 from makespan.result import Result, resume_command
-from makespan.stores import DEFAULT_STORE
+from makespan.stores import DEFAULT_STORE, open_journal
 
 T = TypeVar("T")
 
@@ -65,6 +69,30 @@ def _own(store: str, begin: Callable[[Engine], Run[T]]) -> Run[T]:
     handle = begin(engine)
     handle.on_done = engine.close
     return handle
+
+
+def send(
+    run: str | Run[Any], name: str, value: Any = None, /, *, id: str | None = None, store: str = DEFAULT_STORE
+) -> bool:
+    """Send a run a message for `ms.receive(name, ...)`, whatever process drives it; durable when this returns.
+
+    Args:
+        value: JSON-like, a dataclass, a Struct or a model; the receiver decodes it by its own type.
+        id: sent again with the same id it is the same message, and this returns False.
+        store: where the run is, when `run` is an id.
+    Raises:
+        UsageError: no such run, it has ended, or the message is larger than the limit `message_bytes`.
+        GraphError: in a workflow's body: sending is an effect, do it in a task.
+    """
+    if isinstance(current.get(), Place):
+        raise GraphError("ms.send in a workflow's body: it has an effect outside the run, so do it in a task")
+    if isinstance(run, Run):
+        return run.send(name, value, id=id)
+    journal = open_journal(store)
+    try:
+        return post_request(journal, run, "send", {"name": name, "value": value}, id or uuid4().hex, time_ns())
+    finally:
+        journal.close()
 
 
 def plan(call: Ref[Any], /) -> Graph:

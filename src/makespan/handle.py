@@ -11,15 +11,26 @@ import msgspec
 from makespan.authoring.bodies import LiveBodies
 from makespan.authoring.place import Registry
 from makespan.authoring.prompt import Prompt, PromptCode, Structured
+from makespan.errors import UsageError
 from makespan.graph.edit import Edit
 from makespan.machine.machine import Machine
-from makespan.machine.observations import CancelAsked, Decided, EditAsked, Interrupted, Observation, ReopenAsked
+from makespan.machine.observations import (
+    Answered,
+    CancelAsked,
+    Decided,
+    EditAsked,
+    Interrupted,
+    Observation,
+    ReopenAsked,
+    Sent,
+)
 from makespan.machine.state import State
 from makespan.models import structured, template
 from makespan.ports import Lease, TaskCode
 from makespan.result import Result
 from makespan.runtime.drive import Driver, Watcher
 from makespan.slots import RunSlots
+from makespan.traces.questions import Question, open_questions
 from makespan.values import TaskId
 
 T_co = TypeVar("T_co", covariant=True)
@@ -44,6 +55,7 @@ class Run(Generic[T_co]):
         self.requests_seen: set[int] = set()
         self._store, self._returns = store, returns
         self._codes: dict[str, TaskCode] = {}
+        self.post_request: Callable[[str, dict[str, Any], str | None], bool] = _not_open
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.on_done: Callable[[], Awaitable[None]] | None = None
         """Awaited by the waiter when the run is over: closes an engine that was opened for this run alone."""
@@ -92,6 +104,22 @@ class Run(Generic[T_co]):
         """Answer what happened to a task whose outcome is unknown, or whether a diverged one may run."""
         self.driver.post(Decided(self.driver.clock(), TaskId(task), verdict, value, author))
 
+    def questions(self) -> list[Question]:
+        """What waits for a person now: questions of `ms.ask`, and approvals."""
+        return open_questions(self.state)
+
+    def send(self, name: str, value: Any = None, *, id: str | None = None) -> bool:
+        """Send the run a message; see `ms.send`. False when the id was sent before."""
+        return self.post_request("send", {"name": name, "value": value}, id)
+
+    def answer(self, task: str, value: Any = True, *, author: str = "", why: str = "", id: str | None = None) -> bool:
+        """Answer a question (any value of its type) or an approval (True or False).
+
+        Args:
+            task: the question's id, from `questions()`. why: the reason of a refusal.
+        """
+        return self.post_request("answer", {"task": task, "value": value, "author": author, "why": why}, id)
+
     def code_of(self, key: str) -> TaskCode | None:
         """The code behind a key, made at its first use."""
         found = self._codes.get(key)
@@ -104,6 +132,10 @@ class Run(Generic[T_co]):
         return found
 
 
+def _not_open(kind: str, said: dict[str, Any], id: str | None) -> bool:
+    raise UsageError("the engine of this run is not open")
+
+
 def observed(kind: str, body: bytes, at: int) -> Observation | None:
     """A request of another process as an observation; None for kinds this version does not know."""
     said = msgspec.json.decode(body)
@@ -111,6 +143,11 @@ def observed(kind: str, body: bytes, at: int) -> Observation | None:
         return CancelAsked(at, str((said or {}).get("author", "")))
     if kind == "interrupt":
         return Interrupted(at, "asked by another process")
+    if kind == "send":
+        return Sent(at, said["name"], msgspec.msgpack.encode(said["value"]), said["id"], said.get("author", ""))
+    if kind == "answer":
+        value, task = msgspec.msgpack.encode(said["value"]), TaskId(bytes.fromhex(said["task"]))
+        return Answered(at, task, value, said["id"], said.get("author", ""), said.get("why", ""))
     if kind == "decide":
         return Decided(at, TaskId(bytes.fromhex(said["task"])), said["verdict"], None, said.get("author", ""))
     return None

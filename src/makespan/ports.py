@@ -16,11 +16,35 @@ from makespan.values import NanoUsd, Usage
 # ---------------------------------------------------------------- models
 
 
-class Message(msgspec.Struct, frozen=True):
+class ToolCall(msgspec.Struct, frozen=True):
+    """A call of a tool that a model asked for."""
+
+    id: str
+    """As the model's service gave it; the result is sent back under it."""
+    name: str
+    arguments: str
+    """JSON as the model wrote it, unchecked."""
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """What a model is told about a tool."""
+
+    name: str
+    """1 to 64 characters of `a-z A-Z 0-9 _ -`."""
+    description: str
+    parameters: dict[str, Any]
+    """JSON Schema of an object."""
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message of a conversation with a model."""
 
     role: Literal["system", "user", "assistant", "tool"]
     text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    """What an assistant's message asked for."""
+    call_id: str = ""
+    """Which call a tool's message answers."""
 
     @staticmethod
     def system(text: str) -> Message:
@@ -31,8 +55,13 @@ class Message(msgspec.Struct, frozen=True):
         return Message("user", text)
 
     @staticmethod
-    def assistant(text: str) -> Message:
-        return Message("assistant", text)
+    def assistant(text: str, tool_calls: tuple[ToolCall, ...] = ()) -> Message:
+        return Message("assistant", text, tool_calls)
+
+    @staticmethod
+    def tool(call_id: str, text: str) -> Message:
+        """The result of the call with this id."""
+        return Message("tool", text, (), call_id)
 
 
 class TokenLogprob(msgspec.Struct, frozen=True):
@@ -43,7 +72,10 @@ class TokenLogprob(msgspec.Struct, frozen=True):
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
-    """One call of a model. `schema` is a JSON Schema the answer must follow; None asks for free text."""
+    """One call of a model. `schema` is a JSON Schema the answer must follow; None asks for free text.
+
+    With `tools` the model may ask for calls of them instead of answering.
+    """
 
     messages: tuple[Message, ...]
     schema: dict[str, Any] | None = None
@@ -52,19 +84,26 @@ class ModelRequest(msgspec.Struct, frozen=True):
     seed: int | None = None
     logprobs: bool = False
     stop: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
 
 
 class ModelReply(msgspec.Struct, frozen=True):
     """What a model answered."""
 
     text: str
-    finish_reason: Literal["stop", "length", "filter"]
+    finish_reason: Literal["stop", "length", "filter", "tools"]
     usage: Usage
     logprobs: tuple[TokenLogprob, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    """What it wants to know before it answers; not empty only with the finish reason `tools`."""
 
 
 class Model(Protocol):
-    """A language model. `name` is what the price list knows."""
+    """A language model. `name` is what the price list knows.
+
+    Two things a model may have besides, as `StreamingModel` and `ToolModel` say: without `stream` its text comes in
+    one piece, without `native_tools` the choice of a tool is asked of it as an answer with a schema.
+    """
 
     @property
     def name(self) -> str: ...
@@ -76,6 +115,36 @@ class Model(Protocol):
     async def complete(self, request: ModelRequest) -> ModelReply: ...
 
     async def close(self) -> None: ...
+
+
+class StreamingModel(Model, Protocol):
+    """A model that passes its text on as it comes."""
+
+    async def stream(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
+        """As `complete`, and `on_text` hears the pieces of the text on the event loop, in order, before it returns.
+
+        Together the pieces are the reply's text. When it raises, what was heard belongs to no reply.
+        """
+        ...
+
+
+class ToolModel(Model, Protocol):
+    """A model that may understand `ModelRequest.tools`, tool messages and assistants' calls by itself."""
+
+    @property
+    def native_tools(self) -> bool: ...
+
+
+async def streamed(model: Model, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
+    """`model.stream` where the model has it; else its whole text in one piece, at the end."""
+    stream = getattr(model, "stream", None)
+    if stream is not None:
+        reply: ModelReply = await stream(request, on_text)
+        return reply
+    reply = await model.complete(request)
+    if reply.text:
+        on_text(reply.text)
+    return reply
 
 
 # ---------------------------------------------------------------- task code
@@ -125,6 +194,10 @@ class AttemptInfo(msgspec.Struct, frozen=True, gc=False):
     """Values of the parameters whose defaults are `ms.use(...)`, by name; opened by the engine for this attempt."""
     session: str = ""
     """The session of the run, "" without one."""
+    models: tuple[str, ...] = ()
+    """Names of the models of this task, those given by `.options(models=...)` at its call included."""
+    stream: bool = False
+    """Whether the pieces of a model's answer are wanted."""
 
     @property
     def idempotency_key(self) -> str:
@@ -134,6 +207,22 @@ class AttemptInfo(msgspec.Struct, frozen=True, gc=False):
         """
         which = self.run_id.encode() + self.task_id + (b":%d" % self.generation if self.generation else b"")
         return blake2b(which, digest_size=16).hexdigest()
+
+
+class Piece(msgspec.Struct, frozen=True, gc=False):
+    """A piece of an answer or some progress of a running attempt. Not part of the journal: it may be lost.
+
+    `kind` says what `body` is: `chunk` (an encoded text that goes on from the chunk before), `progress` (any encoded
+    value, the newest counts), `discard` (nothing: the chunks of this attempt so far are void) or `lost` (how many
+    pieces of the attempt were dropped before this place). Pieces are ordered by epoch and number.
+    """
+
+    epoch: int
+    number: int
+    task: int
+    attempt: int
+    kind: str
+    body: bytes
 
 
 class TaskCode(Protocol):
@@ -190,6 +279,10 @@ class World(Protocol):
     def call_at(self, monotonic_ns: int, callback: Callable[[], None]) -> Timer: ...
 
     def call_soon(self, callback: Callable[[], None]) -> None: ...
+
+    def call_from_thread(self, callback: Callable[[], None]) -> None:
+        """As `call_soon`, from any thread; without effect once the loop is closed."""
+        ...
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> Cancellable:
         """Start asynchronous work on the loop. The caller keeps the handle, and the work reports its own failures."""
@@ -332,6 +425,26 @@ class Journal(Protocol):
 
     def read(self, run_id: str, after: int = 0) -> Iterable[bytes]:
         """Bodies of the run's turns in order, checksums and chain verified. Raises JournalError at damage."""
+        ...
+
+    def keep_pieces(
+        self, lease: Lease, pieces: Sequence[Piece], ended: Sequence[tuple[int, int]] = (), forget: int = 0
+    ) -> None:
+        """Lend pieces of running attempts to readers in other processes, until their attempts end.
+
+        Never waits for other processes and never syncs; beside the journal, not in its chain. `acquire` and `release`
+        drop all pieces of the run.
+
+        Args:
+            pieces: a progress replaces the one its attempt had.
+            ended: (task, attempt) whose pieces go. forget: pieces of this epoch up to this number go, too.
+        Raises:
+            StoreBusy: another process is writing. LeaseLost, JournalError: as `append`.
+        """
+        ...
+
+    def pieces(self, run_id: str, after: tuple[int, int] = (0, 0)) -> list[Piece]:
+        """Pieces of attempts that run, in order, after (epoch, number)."""
         ...
 
     def blob(self, sha256: bytes) -> bytes: ...

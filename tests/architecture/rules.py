@@ -16,7 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("entry",),
     ("app",),
     ("handle",),
-    ("result", "services", "config", "slots", "stores"),
+    ("result", "services", "config", "slots", "stores", "inbox"),
     (
         "runtime",
         "journal",

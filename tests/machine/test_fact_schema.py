@@ -48,7 +48,7 @@ FACTS = """
 29 ScopeEnded: scope at
 30 TaskReopened: task generation at
 31 MessageReceived: at name value message_id author
-32 MessageTaken: task at message
+32 MessageTaken: task at message value
 33 MessageRefused: message at reason
 34 ApprovalAsked: task at
 """  # noqa: E501

@@ -26,7 +26,7 @@ from makespan.errors import ErrorRecord, GraphError, TaskError, record_of
 from makespan.graph.node import Declaration, Errors, Kind, Mode, Node, Scope
 from makespan.machine.observations import AddScope, AddTask, BodyEnded, CancelTask, CloseScope, Finished, Request
 from makespan.machine.resolve import OutcomeRecord, at_path
-from makespan.values import NONE_VALUE, ScopeId, TaskId, nanos
+from makespan.values import NONE_VALUE, ScopeId, TaskId, nanos, untyped
 
 _CANCELLED = ("makespan.Cancelled", "makespan.errors.LimitError")
 """A branch that failed because what it waited for was cancelled is nobody's fault."""
@@ -124,6 +124,14 @@ class LiveBodies:
         self.loop.drain()
         asked, self._requests = self._requests, []
         return asked
+
+    def fit(self, declaration: Declaration, value: bytes) -> bytes | str:
+        """A message as the type its receiver declared, or why it does not fit."""
+        kind = self.registry.awaited.get(declaration, Any)
+        try:
+            return HOOKS.codec(kind).encode(HOOKS.convert(untyped(value), kind))
+        except NotEncodable as error:
+            return str(error)
 
     def received(self, id: TaskId) -> bool:
         """Whether some body looked at this task's failure."""

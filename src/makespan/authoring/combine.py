@@ -1,4 +1,4 @@
-"""Putting Refs together: gather, map, first, outcome, when, fallback, sleep, scope, cancel.
+"""Putting Refs together: gather, map, first, outcome, when, fallback, scope, cancel.
 
 They make edges and nodes the machine runs itself, so they cost no attempt; each works in plain and async workflows
 unless it says otherwise.
@@ -17,7 +17,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, Union, cast, overload
 
 import msgspec
 
-from makespan.authoring.bodies import TIMER, LiveBodies
+from makespan.authoring.bodies import LiveBodies
 from makespan.authoring.failures import raisable
 from makespan.authoring.place import Guard, Place, current, here
 from makespan.authoring.ref import Picked, Ref, outcome_ref, several, source_of, unbound
@@ -77,12 +77,6 @@ def outcome(ref: Ref[T], /) -> Ref[Outcome[T]]:
 def cancel(ref: Ref[Any], /) -> None:
     """Cancel what a Ref stands for, if it has not ended (async workflows)."""
     _live("ms.cancel").cancel_ref(ref)
-
-
-def sleep(seconds: float, /) -> Ref[None]:
-    """A durable timer: ends that many seconds after it becomes ready, restarts included."""
-    place = here("ms.sleep")
-    return Ref(place.builder, place.special(TIMER, delay_ns=nanos(max(seconds, 0.0))), type(None), "sleep")
 
 
 # ---------------------------------------------------------------- first

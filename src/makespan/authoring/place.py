@@ -32,6 +32,8 @@ class Registry:
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task[..., Any]] = {}
+        self.awaited: dict[Declaration, Any] = {}
+        """What each SIGNAL's message must be: its declared type."""
 
     def add(self, task: Task[..., Any]) -> None:
         known = self._tasks.setdefault(task.key, task)
@@ -44,6 +46,7 @@ class Registry:
         """The same, for one more run: what that adds stays with it."""
         registry = Registry()
         registry._tasks.update(self._tasks)
+        registry.awaited.update(self.awaited)
         return registry
 
     def get(self, key: str) -> Task[..., Any] | None:

@@ -157,8 +157,10 @@ def misshapen_kind(node: Node, depth: int) -> Iterator[Problem]:
         yield Problem(f"task {name}: `over` belongs to the kind MAP, and to no other", node.id)
     elif node.over is not None:
         yield from misshapen_map(node, node.over, depth)
-    if node.delay_ns < 0 or (node.delay_ns and kind != Kind.TIMER):
-        yield Problem(f"task {name}: a delay is at least 0, and only the kind TIMER has one", node.id)
+    if node.delay_ns < 0 or (node.delay_ns and kind not in (Kind.TIMER, Kind.SIGNAL)):
+        yield Problem(f"task {name}: a delay is at least 0, and only the kinds TIMER and SIGNAL have one", node.id)
+    if (kind == Kind.SIGNAL) != (node.declaration.wait is not None):
+        yield Problem(f"task {name}: what it waits for belongs to the kind SIGNAL, and to no other", node.id)
 
 
 def misshapen_first(node: Node) -> Iterator[Problem]:

@@ -17,7 +17,7 @@ import msgspec
 from makespan.errors import JournalError, UsageError
 from makespan.journal.chain import first_link, next_link
 from makespan.journal.failures import damaged_file, damaged_turn, journal_error
-from makespan.ports import LedgerChange, Owner, Request, RunRow
+from makespan.ports import LedgerChange, Owner, Piece, Request, RunRow
 
 PAGE_TURNS = 256
 """Turns fetched by one query."""
@@ -39,6 +39,10 @@ BLOB = "SELECT body FROM blobs WHERE sha256 = ?"
 WAITING = (
     "SELECT number, run, kind, body FROM requests "
     "WHERE done = 0 AND run IN (SELECT value FROM json_each(?)) ORDER BY number"
+)
+PIECES = (
+    "SELECT epoch, number, task, attempt, kind, body FROM pieces "
+    "WHERE run = ? AND (epoch, number) > (?, ?) ORDER BY epoch, number"
 )
 LEDGER = "SELECT resource, run_id, task, attempt, units, epoch, at_ns FROM ledger ORDER BY 1, 2, 3, 4"
 
@@ -100,6 +104,9 @@ class StoreReader:
 
     def ledger(self) -> list[LedgerChange]:
         return [LedgerChange(*row) for row in self._rows(LEDGER)]
+
+    def pieces(self, run_id: str, after: tuple[int, int]) -> list[Piece]:
+        return [Piece(*row) for row in self._rows(PIECES, (self._run_number(run_id), *after))]
 
     def close(self) -> None:
         with self._lock:

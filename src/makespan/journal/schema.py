@@ -31,6 +31,10 @@ CREATE TABLE ledger(
     resource TEXT NOT NULL, run_id TEXT NOT NULL, task INTEGER NOT NULL, attempt INTEGER NOT NULL,
     units INTEGER NOT NULL, epoch INTEGER NOT NULL, at_ns INTEGER NOT NULL,
     PRIMARY KEY(resource, run_id, task, attempt)) WITHOUT ROWID;
+CREATE TABLE pieces(
+    run INTEGER NOT NULL, epoch INTEGER NOT NULL, number INTEGER NOT NULL, task INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY(run, epoch, number)) WITHOUT ROWID;
 CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 INSERT INTO meta VALUES ('version', {VERSION});
 PRAGMA application_id = {APPLICATION_ID};

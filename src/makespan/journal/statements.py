@@ -27,6 +27,12 @@ REQUEST_DONE = "UPDATE requests SET done = 1 WHERE number = ?"
 INSERT_SLOT = "REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)"
 DELETE_SLOT = "DELETE FROM ledger WHERE resource = ? AND run_id = ? AND task = ? AND attempt = ?"
 
+INSERT_PIECE = "REPLACE INTO pieces VALUES (?, ?, ?, ?, ?, ?, ?)"
+DELETE_PROGRESS = "DELETE FROM pieces WHERE run = ? AND task = ? AND attempt = ? AND kind = 'progress'"
+DELETE_ATTEMPT = "DELETE FROM pieces WHERE run = ? AND task = ? AND attempt = ?"
+DELETE_OLDEST = "DELETE FROM pieces WHERE run = ? AND epoch = ? AND number <= ?"
+DELETE_PIECES = "DELETE FROM pieces WHERE run = ?"
+
 POOL_UNITS = (
     "SELECT coalesce(sum(l.units), 0) FROM ledger l JOIN runs r ON r.id = l.run_id "
     "WHERE l.resource = ? AND l.epoch = r.epoch AND r.lease_until_ns > ?"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Effect, Kind
-from makespan.machine import budget, starting
+from makespan.machine import budget, signals, starting
 from makespan.machine.facts import (
     AttemptFailed,
     AttemptInterrupted,
@@ -140,7 +140,7 @@ def end_lost_attempts(machine: Machine) -> None:
         if task.kind == Kind.CALL:
             end_without_outcome(machine, task, "the process ended")
         elif task.kind == Kind.TIMER:
-            heappush(machine.heap, (task.started_at + task.spec.delay_ns, task.number, task.attempt, "timer"))
+            signals.watch_timer(machine, task)
         elif task.kind == Kind.WORKFLOW and not machine.replay.waits_for_claim(task.number):
             bodies.append(task)
     for task in bodies:

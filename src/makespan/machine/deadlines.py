@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Effect
-from makespan.machine import attempts, ending, starting
+from makespan.machine import attempts, ending, signals, starting
 from makespan.machine.observations import StopAttempt, Tick
 from makespan.machine.records import ScopeState, Status
 from makespan.values import NONE_VALUE
@@ -91,6 +91,7 @@ def due_deadline(machine: Machine, number: int) -> None:
 _DUE: dict[str, Callable[[Machine, int], None]] = {
     "backoff": due_backoff,
     "timer": due_timer,
+    "answer": signals.due_answer,
     "timeout": due_timeout,
     "deadline": due_deadline,
 }

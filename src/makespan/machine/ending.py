@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from makespan.graph.node import Effect, Kind
-from makespan.machine import requests, starting
+from makespan.machine import requests, signals, starting
 from makespan.machine.facts import (
     AttemptUnknown,
     LimitReached,
@@ -98,7 +98,12 @@ def look_for_the_end(machine: Machine) -> None:
     elif not machine.running and not machine.lingering:
         if machine.stopping is not None:
             pause(machine, *machine.stopping)
-        elif not machine.ready and machine.next_live_deadline() is None and not machine.queued:
+        elif (
+            not machine.ready
+            and machine.next_live_deadline() is None
+            and not machine.queued
+            and not signals.waits_for_the_world(machine)
+        ):
             pause_for_a_person(machine)
 
 

@@ -32,6 +32,9 @@ class Limits(msgspec.Struct, frozen=True, gc=False):
     """Attempts in flight at once."""
     attempts: int = 100
     """Attempts of one task, whatever its options say."""
+    messages: int = 10_000
+    """Messages that nobody has taken yet."""
+    message_bytes: int = 2**20
     implied_retries: int = 3
     """Times a task without `retries` is tried again when it raises `Retry`."""
 
@@ -298,11 +301,12 @@ class MessageReceived(_Fact, frozen=True, tag=31):
 
 
 class MessageTaken(_Fact, frozen=True, tag=32):
-    """A SIGNAL ends with a message: each message is taken once."""
+    """A SIGNAL ends with a message, converted to the type it declares: each message is taken once."""
 
     task: int
     at: int
     message: int
+    value: Value
 
 
 class MessageRefused(_Fact, frozen=True, tag=33):

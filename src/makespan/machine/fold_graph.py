@@ -143,7 +143,7 @@ def task_reopened(state: State, fact: TaskReopened) -> None:
         state.failed.remove(task.number)
     task.generation, task.status, task.value = fact.generation, _WAITING, None
     task.cause = task.finish = task.ended_at = -1
-    task.failures = 0
+    task.failures, task.is_approved = 0, False
     waiting = [state.tasks[number] for number in set(task.dependents or ())]
     for again in (task, *(other for other in waiting if not other.is_final)):
         unwire(state, again)

@@ -128,12 +128,13 @@ def message_refused(state: State, fact: MessageRefused) -> None:
 def message_taken(state: State, fact: MessageTaken) -> None:
     mail, task = state.messages[fact.message], state.tasks[fact.task]
     state.mailboxes[mail.name].remove(fact.message)
-    task.value = mail.value
+    task.value = fact.value
     end(state, task, Status.SUCCEEDED, fact.at)
 
 
 def approval_asked(state: State, fact: ApprovalAsked) -> None:
     state.tasks[fact.task].status = Status.ASKED
+    state.tasks[fact.task].asked_at = fact.at
     state.at = fact.at
 
 

@@ -12,6 +12,7 @@ here (the ready queue, the deadline heap, who is running) is rebuilt by `resume`
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from heapq import heappop, heappush
@@ -21,7 +22,7 @@ from makespan.errors import ErrorRecord
 from makespan.graph.expression import parse
 from makespan.graph.node import Declaration, Effect, Kind
 from makespan.graph.terms import GuardError
-from makespan.machine import attempts, deadlines, edits, ending, joins, reopening, requests, starting
+from makespan.machine import attempts, deadlines, edits, ending, joins, reopening, requests, signals, starting
 from makespan.machine.facts import (
     CancelRequested,
     DecisionMade,
@@ -33,6 +34,7 @@ from makespan.machine.facts import (
     TaskSucceeded,
 )
 from makespan.machine.observations import (
+    Answered,
     AttemptRaised,
     AttemptStopped,
     AttemptSucceeded,
@@ -46,6 +48,7 @@ from makespan.machine.observations import (
     Observation,
     Pricing,
     ReopenAsked,
+    Sent,
     Slots,
     Tick,
 )
@@ -101,6 +104,10 @@ class Machine:
         """Scope → tasks that wait for a reservation in it to come back."""
         self.crowded: dict[int, list[int]] = {}
         """Scope → ready tasks that wait for its concurrency limit."""
+        self.listening: dict[str, deque[int]] = {}
+        """Name of a mailbox → the SIGNALs that wait for its messages, longest first."""
+        self.asked: list[int] = []
+        """Tasks that waited for an approval in this life."""
         self.joined: dict[int, joins.JoinState] = {}
         self.returned: dict[int, tuple[bytes | None, ErrorRecord | None]] = {}
         self.heap: list[tuple[int, int, int, str]] = []
@@ -157,6 +164,7 @@ class Machine:
         self.now = max(at, self.state.at)
         self.emit(RunResumed(self.now, budget, deadline_ns, on_change))
         self.replay.begin(self.state)
+        signals.resume(self)
         attempts.end_lost_attempts(self)
         for scope in self.state.scopes:
             self.watch_deadline(scope.number)
@@ -327,12 +335,17 @@ class Machine:
             return
         kind = task.kind
         if kind in _QUEUED:
+            if task.declaration.options.approve and not task.is_approved:
+                signals.ask_approval(self, task)
+                return
             task.status = _READY
             self.ready.push(number, task.declaration.options.priority)
         elif kind == Kind.VALUE:
             self._compute(task)
         elif kind == Kind.MAP:
             joins.expand(self, task)
+        elif kind == Kind.SIGNAL:
+            signals.listen(self, task)
 
     def _guard_allows(self, task: TaskState) -> bool:
         try:
@@ -391,5 +404,7 @@ _DECIDE: dict[type, Callable[[Machine, Any], None]] = {
     EditAsked: Machine._edit_asked,
     ReopenAsked: reopening.decide,
     Decided: Machine._decided,
+    Sent: signals.sent,
+    Answered: signals.answered,
     Interrupted: Machine._interrupt,
 }

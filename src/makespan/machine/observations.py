@@ -82,6 +82,25 @@ class Decided(_Observation, frozen=True, gc=False):
     author: str = ""
 
 
+class Sent(_Observation, frozen=True, gc=False):
+    """A message for the run: `value` is encoded, JSON-like; the same `message_id` again is the same message."""
+
+    name: str
+    value: bytes
+    message_id: str
+    author: str = ""
+
+
+class Answered(_Observation, frozen=True, gc=False):
+    """A person's answer to a question (any value), or to an approval (true or false)."""
+
+    task: TaskId
+    value: bytes
+    message_id: str
+    author: str = ""
+    why: str = ""
+
+
 class Interrupted(_Observation, frozen=True, gc=False):
     """The process is asked to stop: end attempts without blame and pause."""
 
@@ -98,6 +117,8 @@ Observation = (
     | EditAsked
     | ReopenAsked
     | Decided
+    | Sent
+    | Answered
     | Interrupted
 )
 
@@ -206,6 +227,10 @@ class Bodies(Protocol):
 
     def stray_failure(self, task: int) -> ErrorRecord | None:
         """The body is over and no more of it is heard: the exception of a branch that nobody looked at."""
+        ...
+
+    def fit(self, declaration: Declaration, value: bytes) -> bytes | str:
+        """A message as the type its receiver declared, or why it does not fit."""
         ...
 
     def received(self, id: TaskId) -> bool:

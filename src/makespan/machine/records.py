@@ -62,6 +62,8 @@ class TaskState(msgspec.Struct, gc=False):
     """Position in `State.finish_log`, -1 while it has not ended."""
     trigger: int = -1
     """Position in the finish log of the last end before it was added: what a live body had just received."""
+    asked_at: int = -1
+    """Since when it waits for a person's approval."""
     is_approved: bool = False
     requested: bool = True
     """Whether a live body asked for it, or an edit, a map or a traced graph brought it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Declaration, Effect, Kind, Mode, Node
+from makespan.machine import signals
 from makespan.machine.facts import (
     DecisionMade,
     DeclarationAdded,
@@ -112,6 +113,8 @@ def _add_task(machine: Machine, request: AddTask) -> None:
         freed = machine.replay.claim(state, task)
         if freed and task.kind == Kind.WORKFLOW and task.status == Status.RUNNING:
             machine.run_body(task)
+        elif freed and task.kind == Kind.SIGNAL and task.status == Status.RUNNING:
+            signals.give(machine, signals.mailbox_of(task))
         else:
             state.agenda.candidates.extend(freed)
         return

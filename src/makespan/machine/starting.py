@@ -6,7 +6,7 @@ from heapq import heappush
 from typing import TYPE_CHECKING
 
 from makespan.graph.node import Effect, Kind
-from makespan.machine import budget, requests
+from makespan.machine import budget, requests, signals
 from makespan.machine.facts import AttemptStarted, ScopeAdded
 from makespan.machine.observations import StartAttempt
 from makespan.machine.records import Status, TaskState
@@ -33,7 +33,7 @@ def start_ready(machine: Machine) -> bool:
             start_call(machine, task)
         elif task.kind == Kind.TIMER:
             machine.emit(AttemptStarted(task.number, machine.now))
-            heappush(machine.heap, (machine.now + task.spec.delay_ns, task.number, task.attempt, "timer"))
+            signals.watch_timer(machine, task)
         else:
             start_body(machine, task)
             body_started = True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,8 @@ import msgspec
 
 from makespan.errors import EngineError, ProviderError, UsageError
 from makespan.models.tokens import byte_bound
-from makespan.ports import Model, ModelReply, ModelRequest
+from makespan.models.tool_choice import with_tools
+from makespan.ports import Model, ModelReply, ModelRequest, streamed
 from makespan.values import Usage
 
 Mode = Literal["record", "replay", "auto"]
@@ -31,6 +32,8 @@ class Recording(msgspec.Struct, frozen=True):
     model: str
     request: ModelRequest
     reply: ModelReply
+    pieces: tuple[str, ...] = ()
+    """The reply's text as it came; empty when nobody streamed it."""
 
 
 class Recorded:
@@ -42,7 +45,11 @@ class Recorded:
         model: the model to call; not needed for `replay`.
         name: as priced; the model's own unless given. Needed for `replay` without a model.
         secrets: values replaced by `[secret]` in what is written.
+
+    A request with tools is recorded as it was asked for, also in front of a model that does not know tools.
     """
+
+    native_tools = True
 
     def __init__(
         self,
@@ -57,7 +64,8 @@ class Recorded:
         if name is None or (model is None and mode != "replay"):
             raise UsageError(f"a cassette in mode {mode!r} needs a model" + (" or its name" * (mode == "replay")))
         self.name = name
-        self._path, self._mode, self._model = path, mode, model
+        self._path, self._mode = path, mode
+        self._model = None if model is None else with_tools(model)
         self._secrets = [secret for secret in secrets if secret]
         if mode != "replay":
             cut_torn_line(path)
@@ -74,16 +82,46 @@ class Recorded:
         Raises:
             ProviderError: in replay, `bad_request` for a request nobody recorded; else what the model raises.
         """
+        written, digest, found = self._look_up(request)
+        if found is not None:
+            return found.reply
+        assert self._model is not None
+        reply = await self._model.complete(request)
+        self._write(Recording(digest, self.name, written, self._reply_without_secrets(reply)))
+        return reply
+
+    async def stream(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
+        """As `complete`; a recorded reply comes in the pieces in which it came, or as one."""
+        written, digest, found = self._look_up(request)
+        if found is not None:
+            for piece in found.pieces or (found.reply.text,):
+                if piece:
+                    on_text(piece)
+            return found.reply
+        assert self._model is not None
+        pieces: list[str] = []
+
+        def heard(piece: str) -> None:
+            pieces.append(piece)
+            on_text(piece)
+
+        reply = await streamed(self._model, request, heard)
+        recorded = self._reply_without_secrets(reply)
+        # Pieces can spell a secret out, so they are kept only where there was none.
+        kept = tuple(pieces) if recorded == reply else ()
+        self._write(Recording(digest, self.name, written, recorded, kept))
+        return reply
+
+    def _look_up(self, request: ModelRequest) -> tuple[ModelRequest, str, Recording | None]:
+        """The request as it is written, its digest, and its recording unless the model is to be called."""
         written: ModelRequest = self._without_secrets(request, ModelRequest)
         digest = request_digest(self.name, written)
         found = self._recordings.get(digest)
         if self._mode != "record" and found is not None:
-            return found.reply
+            return written, digest, found
         if self._mode == "replay" or self._model is None:
             raise self._missing(written, digest)
-        reply = await self._model.complete(request)
-        self._write(Recording(digest, self.name, written, self._reply_without_secrets(reply)))
-        return reply
+        return written, digest, None
 
     async def close(self) -> None:
         """Close the model behind the cassette; the file is closed after every line."""
@@ -125,7 +163,10 @@ class Recorded:
 
 def request_digest(model: str, request: ModelRequest) -> str:
     """32 hex digits that name (model, request)."""
-    canonical = msgspec.json.encode({"model": model, "request": request}, order="sorted")
+    said = msgspec.to_builtins(request)
+    if not request.tools:
+        del said["tools"]  # cassettes are older than tools
+    canonical = msgspec.json.encode({"model": model, "request": said}, order="sorted")
     return hashlib.blake2b(canonical, digest_size=16).hexdigest()
 
 

@@ -8,11 +8,15 @@ a real model does.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
 
 from makespan.errors import ProviderError
 from makespan.models.tokens import byte_bound
-from makespan.ports import ModelReply, ModelRequest
+from makespan.ports import ModelReply, ModelRequest, ToolCall
 from makespan.values import Usage
 
 Answer = str | ModelReply
@@ -30,6 +34,7 @@ class Scripted:
         latency_s: of every call, or a function of the request.
         sleep: how to wait; give the virtual clock's.
         faults: by index of the call (from 0): raised after the latency instead of an answer.
+        native_tools: whether it takes tools as they are; its answers may be `calling(...)` then.
     """
 
     def __init__(
@@ -40,8 +45,10 @@ class Scripted:
         latency_s: float | Callable[[ModelRequest], float] = 0.0,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         faults: Mapping[int, Exception] | None = None,
+        native_tools: bool = True,
     ) -> None:
         self.name = name
+        self.native_tools = native_tools
         self.calls: list[ModelRequest] = []
         self._answers = answers
         self._latency_s = latency_s
@@ -64,6 +71,13 @@ class Scripted:
             raise self._faults[call]
         answer = self._answer(request)
         return answer if isinstance(answer, ModelReply) else reply_with(answer, request)
+
+    async def stream(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
+        """As `complete`, its text word by word."""
+        reply = await self.complete(request)
+        for word in re.findall(r"\S+\s*|\s+", reply.text):
+            on_text(word)
+        return reply
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -95,6 +109,16 @@ def prompt_text(request: ModelRequest) -> str:
 def echo(request: ModelRequest) -> str:
     """The last message, as an answer."""
     return request.messages[-1].text if request.messages else ""
+
+
+def calling(*calls: tuple[str, Mapping[str, Any]], text: str = "") -> ModelReply:
+    """A reply that asks for calls of tools, each given as its name and arguments, maybe after some text."""
+    said = tuple(
+        ToolCall(f"call_{number}", name, msgspec.json.encode(dict(arguments)).decode())
+        for number, (name, arguments) in enumerate(calls)
+    )
+    written = sum(_tokens(call.name) + _tokens(call.arguments) for call in said)
+    return ModelReply(text, "tools", Usage(completion_tokens=_tokens(text) + written), tool_calls=said)
 
 
 def reply_with(text: str, request: ModelRequest) -> ModelReply:

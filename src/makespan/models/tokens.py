@@ -24,7 +24,15 @@ def byte_bound(request: ModelRequest, *, count_schema: bool) -> Usage:
     """
     prompt = TOKENS_AROUND_PROMPT
     for message in request.messages:
-        prompt += TOKENS_AROUND_MESSAGE + len(message.text.encode(errors="surrogatepass"))
+        prompt += TOKENS_AROUND_MESSAGE + _bytes(message.text)
+        for call in message.tool_calls:
+            prompt += TOKENS_AROUND_MESSAGE + _bytes(call.name) + _bytes(call.arguments)
+    for tool in request.tools:
+        prompt += TOKENS_AROUND_MESSAGE + len(msgspec.json.encode(tool))
     if count_schema and request.schema is not None:
         prompt += len(msgspec.json.encode(request.schema))
     return Usage(prompt_tokens=prompt, completion_tokens=max(request.max_tokens, 0))
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode(errors="surrogatepass"))

@@ -66,6 +66,14 @@ class RealWorld:
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._loop.call_soon(callback)
 
+    def call_from_thread(self, callback: Callable[[], None]) -> None:
+        """Call soon, from any thread; what comes after the loop was closed is dropped."""
+        try:
+            self._loop.call_soon_threadsafe(callback)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise
+
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Start `work`. The caller keeps the task until it is done, and `work` reports its own failures."""
         return asyncio.Task(work, loop=self._loop, name=name)

@@ -81,6 +81,10 @@ class SimulatedProcess:
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._world.loop.call_soon(callback, context=self._context())
 
+    def call_from_thread(self, callback: Callable[[], None]) -> None:
+        """As `call_soon`: simulated threads run on the loop's own."""
+        self.call_soon(callback)
+
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> Cancellable:
         """Start `work`. What it raises ends `run_until`."""
         task = self._world.loop.create_task(work, name=name, context=self._context())

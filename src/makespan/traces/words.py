@@ -13,13 +13,14 @@ WORDS = {
     Status.BACKOFF: "retrying",
     Status.UNKNOWN: "unknown",
     Status.DIVERGED: "diverged",
+    Status.ASKED: "asked",
     Status.SUCCEEDED: "succeeded",
     Status.FAILED: "failed",
     Status.SKIPPED: "skipped",
     Status.CANCELLED: "cancelled",
     Status.REMOVED: "removed",
 }
-SHOWN_KINDS = (Kind.CALL, Kind.WORKFLOW, Kind.TIMER)
+SHOWN_KINDS = (Kind.CALL, Kind.WORKFLOW, Kind.TIMER, Kind.SIGNAL)
 """Kinds that people think of as tasks; joins and values are the machine's own bookkeeping."""
 
 

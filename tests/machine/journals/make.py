@@ -18,7 +18,7 @@ from makespan.graph.edit import AddTasks, Batch, RemoveTask, Rewire
 from makespan.graph.node import Declaration, Options, Source
 from makespan.machine.broker import Broker
 from makespan.machine.facts import Fact, RetryScheduled, encode_facts
-from makespan.machine.observations import CancelAsked, Decided, EditAsked, Interrupted, ReopenAsked
+from makespan.machine.observations import Answered, CancelAsked, Decided, EditAsked, Interrupted, ReopenAsked, Sent
 from makespan.values import TaskId, Usage
 from tests.graph.samples import node, task
 from tests.machine.driver import SECOND, Act, Life, by_key, error
@@ -190,9 +190,44 @@ def reopened() -> Life:
     return life.run()
 
 
+@ms.task(effect="irreversible", approve=True)
+def allowed(x: int) -> int:
+    return x
+
+
+@ms.workflow
+async def asking(x: int) -> int:
+    got = await ms.receive("number", int)
+    if not await ms.ask("go on?", deadline_s=60, default=False):
+        return got
+    return await allowed(got) + await ms.receive("number", int)
+
+
+def messages() -> Life:
+    """Messages too early, twice and of the wrong type; a question answered, an approval given after a crash."""
+    life = Life(asking(1))
+    life.observe(Sent(1, "number", b"\xa1x", "m0"), Sent(1, "number", b"\x05", "m1"), Sent(2, "number", b"\x05", "m1"))
+    life.observe(Sent(3, "number", b"\x07", "m2", "ann"))
+    life.observe(Answered(4, TaskId(life.task("ask").spec.id), b"\xc3", "a1", "bo"))
+    life.crash().resume()
+    return life.observe(Answered(9, TaskId(life.task("allowed").spec.id), b"\xc3", "a2", "bo")).run()
+
+
 RUNS = {
     run.__name__: run
-    for run in (everything, money, out_of_time, unknown, edited, cancelled, body, diverged, another_rule, reopened)
+    for run in (
+        everything,
+        money,
+        out_of_time,
+        unknown,
+        edited,
+        cancelled,
+        body,
+        diverged,
+        another_rule,
+        reopened,
+        messages,
+    )
 }
 USAGE = Usage(10, 2, 5)
 
