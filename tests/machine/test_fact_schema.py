@@ -17,7 +17,7 @@ from makespan.machine.facts import Limits
 from makespan.values import Blob, Usage
 
 FACTS = """
-1 RunStarted: run_id workflow root inputs started_wall_ns seed limits budget deadline_ns sync target session scheduled_ns
+1 RunStarted: run_id workflow root inputs started_wall_ns seed limits budget deadline_ns sync target session scheduled_ns zone
 2 DeclarationAdded: declaration
 3 ScopeAdded: id parent name at budget deadline_ns limit owner undo shielded
 4 TaskAdded: declaration scope id args sources when label first over delay_ns

@@ -155,6 +155,19 @@ def test_a_receiver_that_lost_a_race_takes_no_message() -> None:
     assert life.output == "second"
 
 
+def test_of_two_messages_that_wait_a_race_takes_one_and_leaves_the_other() -> None:
+    @ms.workflow
+    async def races(name: str) -> list[Any]:
+        await ms.sleep(1)
+        first = await ms.first(ms.receive("a"), ms.receive("b"))
+        return [first, await ms.first(ms.receive("a"), ms.receive("b"))]
+
+    life = Life(races("x"))
+    life.observe(sent(life, "b", "from b", "m1"), sent(life, "a", "from a", "m2")).run()
+
+    assert sorted(life.output) == ["from a", "from b"]
+
+
 def test_a_timer_that_ends_first_wins_and_a_later_message_stays_in_its_box() -> None:
     life = Life(order("o1")).run()
 

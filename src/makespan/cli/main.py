@@ -22,6 +22,8 @@ COMMANDS = {
     "logs": ("logs", "Print the facts of a run in order."),
     "trace": ("trace", "Show what ran when, and the critical path."),
     "resume": ("resume", "Go on with a run: nothing that finished runs again."),
+    "send": ("send", "Send a run a message."),
+    "approve": ("approve", "Answer a question of a run, or allow a task to start."),
     "cancel": ("cancel", "Cancel a run for good."),
     "export": ("export", "Write a graph as Mermaid or JSON."),
     "models": ("models", "List, fetch or check models."),

@@ -63,6 +63,7 @@ def _described(row: RunRow, state: State, status: str, store: str) -> dict[str, 
         "output": _plain(state) if has_output else None,
         "error": None if state.error is None else f"{state.error.type}: {state.error.message}",
         "gaps": _gaps(state),
+        "questions": msgspec.to_builtins(open_questions(state)),
         "resume_command": _how_to_go_on(state, status, store),
         "task_list": [_task(state, number) for number in range(len(state.tasks))],
     }
@@ -107,6 +108,7 @@ def _how_to_go_on(state: State, status: str, store: str) -> str | None:
 def _lines(row: RunRow, state: State, status: str, store: str) -> Iterator[str]:
     from makespan.cli.text import clean, one_line
     from makespan.traces.outline import outline
+    from makespan.traces.questions import open_questions
     from makespan.traces.summary import summarise
 
     summary = summarise(state)
@@ -122,7 +124,10 @@ def _lines(row: RunRow, state: State, status: str, store: str) -> Iterator[str]:
     yield ""
     for entry in outline(state):
         yield _entry(entry)
-    missing = _gaps(state)
+    for asked in open_questions(state):
+        yield f"\nasks: {one_line(asked.text, 200)}"
+        yield f"  makespan approve {row.run_id} {asked.task[:12]}"
+    missing = _gaps(state) if status != "running" else []
     if missing:
         yield f"\ngaps: {len(missing)} tasks without a result"
         alike = list(Counter(missing).items())

@@ -23,10 +23,15 @@ import apsw
 import msgspec
 
 from makespan.journal.failures import run_is_owned
+from makespan.journal.piece_table import PieceTable
 from makespan.journal.reading import RUN_BY_ID, RUN_NUMBER, StoreReader, run_row, unknown_run
+from makespan.journal.sessions import SessionWriter
 from makespan.journal.statements import (
+    DELETE_ENTRY,
+    DELETE_PIECES,
     FORGET_RATE,
     FREE_POOLS,
+    INSERT_ENTRY,
     INSERT_REQUEST,
     INSERT_RUN,
     INSERT_SLOT,
@@ -36,12 +41,27 @@ from makespan.journal.statements import (
     RELEASE_RUN,
     RENEW_LEASE,
     TAKE_RUN,
+    UPDATE_ENTRY,
 )
 from makespan.journal.store_file import open_reader_connection, open_writer, transaction
 from makespan.journal.turns import TurnWriter
 from makespan.journal.write_ahead_log import WriteAheadLog
 from makespan.journal.write_connection import WriteConnection
-from makespan.ports import Claim, Lease, LedgerChange, Owner, Request, RunRow, TurnRecord
+from makespan.ports import (
+    Claim,
+    Entry,
+    Lease,
+    LedgerChange,
+    LineEntry,
+    Owner,
+    Piece,
+    Request,
+    RunRow,
+    SlotKey,
+    SlotVersion,
+    SlotWrite,
+    TurnRecord,
+)
 
 
 class SqliteJournal:
@@ -67,6 +87,8 @@ class SqliteJournal:
         self._log = WriteAheadLog(self._path, vfs, int(self._db.pragma("page_size")))
         self._db.set_wal_hook(self._log.note_frames)
         self._turns = TurnWriter(self._writer)
+        self._sessions = SessionWriter(self._writer, self._turns, self._path)
+        self._pieces = PieceTable(self._writer)
         self._asked = False
         self._data_version = self._writer.data_version()
 
@@ -104,6 +126,7 @@ class SqliteJournal:
         with self._writer.writing(), transaction(self._db):
             row = self._run_to_take(run_id, wall_ns, may_replace)
             self._writer.execute(TAKE_RUN, (_text(owner), wall_ns + lease_ns, row.number))
+            self._writer.execute(DELETE_PIECES, (row.number,))
             head = self._db.execute(LAST_TURN, (row.number,)).fetchone()
         self._turns.follow(row.number, run_id, head)
         return Lease(run_id, row.number, row.epoch + 1)
@@ -134,6 +157,7 @@ class SqliteJournal:
             self._writer.execute(RELEASE_RUN, (lease.number, lease.epoch))
             if self._db.changes() == 1:
                 self._writer.execute(FREE_POOLS, (lease.number,))
+                self._writer.execute(DELETE_PIECES, (lease.number,))
                 self._turns.forget(lease.number)
 
     # ------------------------------------------------------------ appending
@@ -149,6 +173,40 @@ class SqliteJournal:
         """
         self._turns.append(turns, may_wait=may_wait)
 
+    def keep_pieces(
+        self, lease: Lease, pieces: Sequence[Piece], ended: Sequence[tuple[int, int]] = (), forget: int = 0
+    ) -> None:
+        """Lend pieces of running attempts to other processes. Cost: 25 µs a call and 3 µs a piece, no sync."""
+        self._pieces.keep(lease, pieces, ended, forget)
+
+    # ------------------------------------------------------------ sessions
+
+    def enter(self, entry: LineEntry, owner: Owner, wall_ns: int, lease_ns: int) -> Lease | None:
+        """A new run at the end of its session's line, with its first turn; None when the id exists.
+
+        Raises:
+            SessionBusy: the line is not empty and `busy="reject"`, or it is full.
+        """
+        lease = self._sessions.enter(entry, _text(owner), wall_ns, lease_ns)
+        self._asked = self._asked or entry.busy == "cancel"
+        return lease
+
+    def write_slot(self, lease: Lease, write: SlotWrite) -> int:
+        """Set a slot and return its version. Raises SlotConflict, LeaseLost. Cost: 30 µs and the value's bytes."""
+        return self._sessions.write_slot(lease, write)
+
+    def line(self, session: str) -> list[RunRow]:
+        """The runs of a session that have not ended, first the one whose turn it is. Cost: 15 µs."""
+        return self._reader.line(session)
+
+    def slot_versions(self, slot: SlotKey, most: int = 1) -> list[SlotVersion]:
+        """The kept versions of a slot, newest first."""
+        return self._reader.versions(slot, most)
+
+    def slot_names(self, session: str, run_id: str = "") -> list[str]:
+        """The slots of a session that have been set; with `session` empty, those of the run."""
+        return self._reader.slot_names(session, run_id)
+
     # ------------------------------------------------------------ reading
 
     def read(self, run_id: str, after: int = 0) -> Iterator[bytes]:
@@ -160,6 +218,10 @@ class SqliteJournal:
         """
         return self._reader.read(run_id, after)
 
+    def pieces(self, run_id: str, after: tuple[int, int] = (0, 0)) -> list[Piece]:
+        """Pieces of attempts that run, in order, after (epoch, number)."""
+        return self._reader.pieces(run_id, after)
+
     def blob(self, sha256: bytes) -> bytes:
         """The content with this digest. Raises JournalError when it is missing or damaged."""
         return self._reader.blob(sha256)
@@ -170,6 +232,28 @@ class SqliteJournal:
     def runs(self) -> list[RunRow]:
         """Newest first."""
         return self._reader.runs()
+
+    def unfinished(self, workflow: str) -> list[RunRow]:
+        """The runs of a workflow that have not ended, oldest first."""
+        return self._reader.unfinished(workflow)
+
+    def entry(self, kind: str, key: str) -> Entry | None:
+        return self._reader.entry(kind, key)
+
+    def entries(self, kind: str) -> list[Entry]:
+        """All records of a kind, by key."""
+        return self._reader.entries(kind)
+
+    def write_entry(self, kind: str, key: str, body: bytes | None, replaces: int) -> bool:
+        """Write (None removes) a record whose version is still `replaces`. Survives a killed process."""
+        with self._writer.writing():
+            if body is None:
+                self._writer.execute(DELETE_ENTRY, (kind, key, replaces))
+            elif replaces == 0:
+                self._writer.execute(INSERT_ENTRY, (kind, key, body))
+            else:
+                self._writer.execute(UPDATE_ENTRY, (body, kind, key, replaces))
+            return bool(self._db.changes() == 1)
 
     def ledger(self) -> list[LedgerChange]:
         """Every held slot of every run."""
@@ -197,8 +281,11 @@ class SqliteJournal:
     # ------------------------------------------------------------ requests
 
     def ask(self, run_id: str, kind: str, body: bytes, request_id: str, wall_ns: int) -> bool:
-        """Append to the owner's inbox; False when `request_id` was seen before, also long ago."""
-        with self._writer.writing():
+        """Append to the owner's inbox; False when `request_id` was seen before, also long ago.
+
+        What was asked survives a power cut: whoever asked may forget it.
+        """
+        with self._writer.writing(sync=True):
             if self._db.execute(RUN_NUMBER, (run_id,)).get is None:
                 raise unknown_run(run_id)
             self._writer.execute(INSERT_REQUEST, (run_id, kind, body, request_id, wall_ns))

@@ -31,11 +31,11 @@ class WriteConnection:
         self._waits = True
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """One NORMAL commit at a time. Raises JournalError for what SQLite raises."""
+    def writing(self, *, sync: bool = False) -> Iterator[None]:
+        """One commit at a time, which survives a power cut if `sync`. Raises JournalError for what SQLite raises."""
         with self.lock:
             try:
-                self.set_sync(False)
+                self.set_sync(sync)
                 self.set_wait(True)
                 yield
             except apsw.Error as error:

@@ -60,6 +60,8 @@ class RunStarted(_Fact, frozen=True, tag=1):
     session: str = ""
     scheduled_ns: int | None = None
     """Wall clock at which a schedule wanted it to start."""
+    zone: str = ""
+    """Time zone of that schedule."""
 
 
 class DeclarationAdded(_Fact, frozen=True, tag=2):

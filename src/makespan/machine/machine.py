@@ -106,6 +106,8 @@ class Machine:
         """Scope → ready tasks that wait for its concurrency limit."""
         self.listening: dict[str, deque[int]] = {}
         """Name of a mailbox → the SIGNALs that wait for its messages, longest first."""
+        self.mail: deque[str] = deque()
+        """Mailboxes to look into: a message came, or somebody listens."""
         self.asked: list[int] = []
         """Tasks that waited for an approval in this life."""
         self.joined: dict[int, joins.JoinState] = {}
@@ -309,7 +311,7 @@ class Machine:
                 self._consider(agenda.candidates.popleft())
             elif agenda.joins:
                 joins.look(self, *agenda.joins.popleft())
-            elif self.bodies is not None and requests.deliver_next(self):
+            elif (self.mail and signals.hand_out(self)) or (self.bodies is not None and requests.deliver_next(self)):
                 pass
             elif agenda.emptied:
                 requests.scope_emptied(self, agenda.emptied.popleft())

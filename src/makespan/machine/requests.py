@@ -114,7 +114,7 @@ def _add_task(machine: Machine, request: AddTask) -> None:
         if freed and task.kind == Kind.WORKFLOW and task.status == Status.RUNNING:
             machine.run_body(task)
         elif freed and task.kind == Kind.SIGNAL and task.status == Status.RUNNING:
-            signals.give(machine, signals.mailbox_of(task))
+            machine.mail.append(signals.mailbox_of(task))
         else:
             state.agenda.candidates.extend(freed)
         return

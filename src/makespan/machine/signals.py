@@ -79,7 +79,7 @@ def listen(machine: Machine, task: TaskState) -> None:
     """A SIGNAL is ready: from now on it takes messages."""
     machine.emit(AttemptStarted(task.number, machine.now))
     listen_again(machine, task)
-    give(machine, mailbox_of(task))
+    machine.mail.append(mailbox_of(task))
 
 
 def listen_again(machine: Machine, task: TaskState) -> None:
@@ -91,26 +91,31 @@ def listen_again(machine: Machine, task: TaskState) -> None:
         heappush(machine.heap, (task.started_at + task.spec.delay_ns, task.number, task.attempt, "answer"))
 
 
-def give(machine: Machine, name: str) -> None:
-    """Hand the messages of a mailbox to those who wait for them."""
+def hand_out(machine: Machine) -> bool:
+    """Hand out one message; True if there was one. One at a time, so that whoever lost a race takes none."""
+    while machine.mail:
+        if _give(machine, machine.mail[0]):
+            return True
+        machine.mail.popleft()
+    return False
+
+
+def _give(machine: Machine, name: str) -> bool:
+    """Hand the oldest message of a mailbox to whoever has waited longest; False when one of them is missing."""
     state, line = machine.state, machine.listening.get(name)
-    while line and state.mailboxes.get(name):
-        task = state.tasks[line[0]]
-        if task.status != Status.RUNNING:
-            line.popleft()
-            continue
-        if machine.replay.holds(task.number):
-            return
-        number = state.mailboxes[name][0]
-        value = state.bytes_of(state.messages[number].value)
-        if machine.bodies is not None:
-            fitting = machine.bodies.fit(task.declaration, value)
-            if isinstance(fitting, str):
-                machine.emit(MessageRefused(number, machine.now, fitting))
-                continue
-            value = fitting
+    while line and state.tasks[line[0]].status != Status.RUNNING:
         line.popleft()
-        machine.emit(MessageTaken(task.number, machine.now, number, machine.keep(value)))
+    if not line or not state.mailboxes.get(name) or machine.replay.holds(line[0]):
+        return False
+    task, number = state.tasks[line[0]], state.mailboxes[name][0]
+    value = state.bytes_of(state.messages[number].value)
+    fitting = value if machine.bodies is None else machine.bodies.fit(task.declaration, value)
+    if isinstance(fitting, str):
+        machine.emit(MessageRefused(number, machine.now, fitting))
+    else:
+        line.popleft()
+        machine.emit(MessageTaken(task.number, machine.now, number, machine.keep(fitting)))
+    return True
 
 
 def sent(machine: Machine, seen: Sent) -> None:
@@ -123,7 +128,7 @@ def sent(machine: Machine, seen: Sent) -> None:
     if untaken >= state.limits.messages:
         limit = f"{untaken} messages wait to be taken; the limit `messages` is {state.limits.messages}"
         machine.emit(MessageRefused(number, machine.now, limit))
-    give(machine, seen.name)
+    machine.mail.append(seen.name)
 
 
 def _received(machine: Machine, name: str, value: bytes, message_id: str, author: str) -> int:
@@ -163,7 +168,7 @@ def answered(machine: Machine, seen: Answered) -> None:
         why = "there is no such question" if task is None else f"{task.declaration.key} does not wait for an answer"
         machine.emit(MessageRefused(message, machine.now, why))
     else:
-        give(machine, name)
+        machine.mail.append(name)
 
 
 def ask_approval(machine: Machine, task: TaskState) -> None:

@@ -8,8 +8,12 @@ from typing import Any
 import msgspec
 
 from makespan.errors import ErrorRecord
+from makespan.graph.node import Kind
 from makespan.machine import facts as f
+from makespan.machine.records import TaskState
+from makespan.machine.signals import is_question, mailbox_of
 from makespan.machine.state import State
+from makespan.traces.questions import question
 from makespan.traces.words import name_of, short_id
 from makespan.values import Blob
 
@@ -59,6 +63,10 @@ def _text(fact: f.Fact, state: State) -> str:
             return f"edit applied: {fact.kind} by {fact.author or 'the workflow'}"
         case f.EditRefused():
             return f"edit refused: {fact.kind}: {fact.reason} {fact.detail}".rstrip()
+        case f.MessageReceived():
+            return f"message {fact.name!r} received{_why(fact.author)}"
+        case f.MessageRefused():
+            return f"message {state.messages[fact.message].name!r} refused: {fact.reason}"
         case f.DeclarationAdded():
             return ""
         case f.TaskAdded():
@@ -101,6 +109,12 @@ def _of_task(fact: Any, state: State) -> str:
     task = state.tasks[fact.task]
     name, cost = name_of(task), _cost(getattr(fact, "cost", 0))
     match fact:
+        case f.AttemptStarted() if task.kind == Kind.SIGNAL:
+            return _waits(state, task)
+        case f.ApprovalAsked():
+            return f"{name} waits for approval: makespan approve {state.run_id} {short_id(task)}"
+        case f.MessageTaken():
+            return f"{name}: {'answered' if is_question(task) else 'received'} ({_size(fact.value)} bytes)"
         case f.AttemptStarted():
             return f"{name} started (attempt {task.attempt}){_reserved(fact.reserved)}"
         case f.TaskSucceeded():
@@ -134,6 +148,12 @@ def _of_task(fact: Any, state: State) -> str:
             return f"{name}: decided {fact.verdict}{_why(fact.author)}"
         case _:
             return f"{name}: {type(fact).__name__}"
+
+
+def _waits(state: State, task: TaskState) -> str:
+    if not is_question(task):
+        return f"{name_of(task)}: waits for makespan send {state.run_id} {mailbox_of(task)} VALUE"
+    return f"asks: {question(state, task).text}  makespan approve {state.run_id} {short_id(task)}"
 
 
 def _why(why: str) -> str:
