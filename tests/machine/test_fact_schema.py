@@ -19,14 +19,14 @@ from makespan.values import Blob, Usage
 FACTS = """
 1 RunStarted: run_id workflow root inputs started_wall_ns seed limits budget deadline_ns sync target session scheduled_ns zone
 2 DeclarationAdded: declaration
-3 ScopeAdded: id parent name at budget deadline_ns limit owner undo shielded
+3 ScopeAdded: id parent name at budget deadline_ns limit owner undo shielded tolerant
 4 TaskAdded: declaration scope id args sources when label first over delay_ns
 5 GraphAdded: body
 6 AttemptStarted: task at reserved units
 7 TaskSucceeded: task at value cost usage cached
 8 AttemptFailed: task at error cost usage lingers
 9 RetryScheduled: task not_before
-10 TaskFailed: task at error
+10 TaskFailed: task at error cause
 11 TaskSkipped: task at cause
 12 TaskCancelled: task at why lingers
 13 AttemptInterrupted: task at why
@@ -46,11 +46,12 @@ FACTS = """
 27 CancelRequested: at author
 28 ScopeClosed: scope at why
 29 ScopeEnded: scope at
-30 TaskReopened: task generation at
+30 TaskReopened: task generation at declaration
 31 MessageReceived: at name value message_id author
 32 MessageTaken: task at message value
 33 MessageRefused: message at reason
 34 ApprovalAsked: task at
+35 ScopeReopened: scope at
 """  # noqa: E501
 
 ROWS_IN_ROWS = """

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from makespan.cli.failures import guarded
+from makespan.cli.masked import mask_output
 
 COMMANDS = {
     "run": ("run", "Run a workflow to its end."),
@@ -22,10 +23,16 @@ COMMANDS = {
     "logs": ("logs", "Print the facts of a run in order."),
     "trace": ("trace", "Show what ran when, and the critical path."),
     "resume": ("resume", "Go on with a run: nothing that finished runs again."),
+    "retry": ("retry", "Do again what failed in a run, and nothing else."),
     "send": ("send", "Send a run a message."),
     "approve": ("approve", "Answer a question of a run, or allow a task to start."),
+    "session": ("session_line", "Show the line and the slots of a session."),
     "cancel": ("cancel", "Cancel a run for good."),
+    "serve": ("serve", "Start scheduled workflows at their times."),
+    "schedules": ("schedules", "Show when scheduled workflows start next."),
     "export": ("export", "Write a graph as Mermaid or JSON."),
+    "cache": ("cache", "List or clear results that `cache_s=` keeps."),
+    "schema": ("schema", "Print the JSON Schema of workflows in YAML."),
     "models": ("models", "List, fetch or check models."),
     "doctor": ("doctor", "Look whether everything makespan needs is in order."),
     "config": ("config", "Show the configuration and where each value comes from."),
@@ -98,6 +105,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without UTF-8
+    mask_output()
     cli.main(prog_name="makespan")
 
 

@@ -26,11 +26,16 @@ class Deadline(click.ParamType[tuple[bool, float]]):
 @click.option("--deadline", type=Deadline(), metavar="TIME", help="+10m from now; 10m from the run's start.")
 @click.option(
     "--on-change",
-    type=click.Choice(["stop", "allow"]),
-    help="When the code asks for other paid work than before: stop and ask, or allow it.",
+    type=click.Choice(["stop", "allow", "rerun"]),
+    help="When the code has changed: stop before other paid work than before, allow it, or also rerun finished tasks "
+    "whose code is another.",
 )
 @click.option("--retry", multiple=True, metavar="TASK", help="Do a task of unknown outcome again.")
-@click.option("--skip", multiple=True, metavar="TASK", help="Give a task of unknown outcome up.")
+@click.option("--skip", multiple=True, metavar="TASK", help="Give a task of unknown outcome up: it did not happen.")
+@click.option(
+    "--happened", multiple=True, metavar="TASK=JSON", help="It did happen, and this is what it returned (null without)."
+)
+@click.option("--cancel", is_flag=True, help="Cancel the run for good: only what is to be undone is done.")
 @store_option
 @json_option
 @quiet_option
@@ -41,6 +46,8 @@ def command(
     on_change: str | None,
     retry: tuple[str, ...],
     skip: tuple[str, ...],
+    happened: tuple[str, ...],
+    cancel: bool,
     store: str | None,
     as_json: bool,
     quiet: bool,
@@ -68,7 +75,8 @@ def command(
         journal.close()
     is_final = state.status in FINAL
     options: Any = {"on_change": on_change, "budget_usd": budget_usd}
-    options["decisions"] = read_decisions(state, {"retry": retry, "skip": skip})
+    options["decisions"] = read_decisions(state, {"retry": retry, "skip": skip, "happened": happened})
+    options["cancel"] = cancel
     if deadline is not None:
         options["deadline_s"] = _from_start(deadline, row.started_wall_ns)
     chosen: Any = {name: value for name, value in options.items() if value}

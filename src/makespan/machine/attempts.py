@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Effect, Kind
-from makespan.machine import budget, signals, starting
+from makespan.machine import budget, compensation, signals, starting
 from makespan.machine.facts import (
     AttemptFailed,
     AttemptInterrupted,
     AttemptUnknown,
     LateResult,
     RetryScheduled,
-    TaskFailed,
     TaskSucceeded,
 )
 from makespan.machine.observations import AttemptRaised, AttemptStopped, AttemptSucceeded
@@ -44,7 +43,7 @@ def attempt_succeeded(machine: Machine, seen: AttemptSucceeded) -> None:
         value = machine.keep(seen.value)
     if seen.cost or task.declaration.options.effect == _IRREVERSIBLE:
         machine.out.sync = True
-    machine.emit(TaskSucceeded(seen.task, machine.now, value, seen.cost, seen.usage))
+    machine.emit(TaskSucceeded(seen.task, machine.now, value, seen.cost, seen.usage, seen.cached))
 
 
 def too_large(machine: Machine, value: bytes) -> ErrorRecord:
@@ -58,6 +57,11 @@ def attempt_raised(machine: Machine, seen: AttemptRaised) -> None:
     if task.attempt != seen.attempt or task.status not in (_RUNNING, Status.UNKNOWN):
         fact = LateResult(seen.task, machine.now, None, seen.error, seen.cost, seen.usage, seen.attempt)
         late(machine, task, fact)
+        return
+    if compensation.was_given_up(task):
+        fact = LateResult(seen.task, machine.now, None, seen.error, seen.cost, seen.usage, seen.attempt)
+        late(machine, task, fact)
+        compensation.fail(machine, task, seen.error)
         return
     free(machine, task)
     raised(machine, task, seen.error, seen.cost, seen.usage)
@@ -77,13 +81,15 @@ def raised(
     options = task.declaration.options
     if options.effect == Effect.IRREVERSIBLE or cost:
         machine.out.sync = True
-    if may_retry(options, error, task.failures, machine.state.limits):
+    is_known = not lingers
+    is_wanted = not (is_known and compensation.is_pointless(machine.state, task))
+    if is_wanted and may_retry(options, error, task.failures, machine.state.limits):
         seed = machine.state.started.seed if machine.state.started else 0
         not_before = machine.now + delay_ns(error, task.failures, seed, task.spec.id)
         machine.emit(RetryScheduled(task.number, not_before))
         heappush(machine.heap, (not_before, task.number, task.attempt, "backoff"))
     else:
-        machine.emit(TaskFailed(task.number, machine.now, error))
+        compensation.fail(machine, task, error, is_known=is_known)
 
 
 def attempt_stopped(machine: Machine, seen: AttemptStopped) -> None:

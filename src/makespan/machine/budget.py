@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from makespan.errors import EngineError, record_of
-from makespan.machine.facts import TaskFailed
+from makespan.machine import compensation
 from makespan.machine.records import TaskState
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def reserve(machine: Machine, task: TaskState, args: bytes) -> int | None:
         if scope.reserved or number == 0:
             machine.starved.setdefault(number, []).append(task.number)
             machine.broke = (number, quote)
+        elif scope.is_dead:
+            compensation.ask_instead(machine, task, "its scope has no budget left to do it again")
         else:
             machine.reach_limit(number, "budget_usd", scope.budget, scope.committed + quote)
         return None
@@ -51,7 +53,7 @@ def _quote(machine: Machine, task: TaskState, args: bytes) -> int | None:
     try:
         return machine.pricing.worst_case(task.declaration, args)
     except EngineError as error:
-        machine.emit(TaskFailed(task.number, machine.now, record_of(error)))
+        compensation.fail(machine, task, record_of(error))
         return None
 
 

@@ -32,7 +32,7 @@ def is_stale(machine: Machine, entry: tuple[int, int, int, str]) -> bool:
     _, number, attempt, what = entry
     if what == "deadline":
         scope = machine.state.scopes[number]
-        if scope.met_limit or scope.deadline_ns is None:
+        if scope.met_limit or scope.deadline_ns is None or (number != 0 and scope.is_dead):
             return True
         return number != 0 and not is_in_use(machine, scope)
     task = machine.state.tasks[number]

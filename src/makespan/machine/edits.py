@@ -45,7 +45,8 @@ def decide(machine: Machine, asked: EditAsked) -> None:
 
 
 def _has_started(state: State, task: TaskState) -> bool:
-    return task.status > Status.READY or bool(task.attempt) or task.number in state.maps
+    is_undoing = state.scopes[task.spec.scope].shielded
+    return is_undoing or task.status > Status.READY or bool(task.attempt) or task.number in state.maps
 
 
 def _refuse_nonsense(machine: Machine, before: Graph, after: Graph) -> None:
@@ -111,7 +112,9 @@ def _emit_scopes(machine: Machine, scopes: list[Scope]) -> None:
         waiting.remove(scope)
         parent = state.scope_index[scope.parent]
         machine.emit(
-            ScopeAdded(scope.id, parent, scope.name, machine.now, scope.budget, scope.deadline_ns, scope.limit)
+            ScopeAdded(
+                scope.id, parent, scope.name, machine.now, scope.budget, scope.deadline_ns, scope.limit, undo=scope.undo
+            )
         )
         machine.watch_deadline(len(state.scopes) - 1)
 

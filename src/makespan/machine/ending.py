@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from makespan.graph.node import Effect, Kind
-from makespan.machine import requests, signals, starting
+from makespan.machine import compensation, requests, signals, starting
 from makespan.machine.facts import (
     AttemptUnknown,
     LimitReached,
@@ -41,10 +41,10 @@ def cancel(machine: Machine, task: TaskState, why: str) -> None:
     """End a task that has not ended; what runs is told to stop and keeps its slot until it does.
 
     An irreversible attempt cannot be unsaid: cut in flight its outcome is unknown, and the run will ask a person. Only
-    the cancellation of the whole run is final all the same.
+    the cancellation of the whole run is final all the same. What must be known to be undone is not cut at all.
     """
     is_asked_about = task.declaration.options.effect == Effect.IRREVERSIBLE and not machine.state.cancel_asked
-    if task.is_final or (task.status == Status.UNKNOWN and is_asked_about):
+    if task.is_final or (task.status == Status.UNKNOWN and is_asked_about) or compensation.spares(machine, task):
         return
     number, lingers = task.number, False
     if task.status == _RUNNING and task.kind == Kind.CALL:
@@ -70,8 +70,9 @@ def cancel(machine: Machine, task: TaskState, why: str) -> None:
 
 
 def cancel_scope(machine: Machine, number: int, why: str) -> None:
-    """Cancel every open task of a scope and of the scopes inside it."""
+    """Cancel every open task of a scope and of the scopes inside it; what is to be undone will be."""
     scope = machine.state.scopes[number]
+    compensation.doom(machine, number, why)
     for task in list(scope.tasks):
         cancel(machine, machine.state.tasks[task], why)
     for child in scope.children:
@@ -123,12 +124,7 @@ def pause_for_a_person(machine: Machine) -> None:
             f"and the next task needs up to {machine.broke[1] / 1e9:g} USD",
         )
     elif unknown:
-        names = ", ".join(f"{t.declaration.key} ({t.spec.id.hex()[:12]})" for t in unknown)
-        pause(
-            machine,
-            "decision",
-            f"the outcome of {names} is unknown: it is irreversible and was cut before its result was recorded",
-        )
+        pause(machine, "decision", compensation.describe_unknown(state, unknown))
     elif diverged:
         pause(machine, "divergence", requests.describe_divergence(state, diverged))
     elif machine.replay.unclaimed:
@@ -152,7 +148,8 @@ def end_run(machine: Machine) -> None:
     if state.cancel_asked:
         status = "cancelled"
     elif root.status == _SUCCEEDED:
-        error = requests.unreceived_failure(machine, 0) if root.kind != Kind.WORKFLOW else None
+        lost = requests.unreceived(machine, 0) if root.kind != Kind.WORKFLOW else None
+        error = None if lost is None else lost.errors[-1]
         status = "failed" if error else "succeeded"
     else:
         status, error = "failed", failure_of(state, root)

@@ -82,6 +82,8 @@ class ScopeAdded(_Fact, frozen=True, tag=3):
     """Whether what was done in it is undone when it is left by an error or cancelled."""
     shielded: bool = False
     """Whether it holds the undoing of its parent, which no cancellation reaches."""
+    tolerant: bool = False
+    """Whether failures in it are kept as data: a retry does them again."""
 
 
 class TaskAdded(_Fact, frozen=True, tag=4):
@@ -139,6 +141,8 @@ class TaskFailed(_Fact, frozen=True, tag=10):
     task: int
     at: int
     error: ErrorRecord
+    cause: int = -1
+    """The task inside a workflow whose failure is the workflow's."""
 
 
 class TaskSkipped(_Fact, frozen=True, tag=11):
@@ -290,6 +294,8 @@ class TaskReopened(_Fact, frozen=True, tag=30):
     task: int
     generation: int
     at: int
+    declaration: int = -1
+    """What it is from now on, when its code has changed."""
 
 
 class MessageReceived(_Fact, frozen=True, tag=31):
@@ -323,6 +329,13 @@ class ApprovalAsked(_Fact, frozen=True, tag=34):
     """The task may start when a person has allowed it (`DecisionMade`: approve or refuse)."""
 
     task: int
+    at: int
+
+
+class ScopeReopened(_Fact, frozen=True, tag=35):
+    """A scope that was left, cancelled or over a limit is entered again by a body that runs again."""
+
+    scope: int
     at: int
 
 
@@ -361,6 +374,7 @@ Fact = (
     | MessageTaken
     | MessageRefused
     | ApprovalAsked
+    | ScopeReopened
 )
 
 

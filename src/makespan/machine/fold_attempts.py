@@ -72,6 +72,7 @@ def unlinger(state: State, task: TaskState, attempt: int) -> None:
 def succeeded(state: State, fact: TaskSucceeded) -> None:
     task = state.tasks[fact.task]
     task.value = fact.value
+    task.cached = fact.cached
     if state.lingering:
         unlinger(state, task, task.attempt)
     if task.reserved or fact.cost or fact.usage is not None:
@@ -103,6 +104,7 @@ def failed(state: State, fact: TaskFailed) -> None:
     if not task.errors or task.errors[-1] != fact.error:
         task.errors = (*task.errors, fact.error)
     charge(state, task, 0, None)
+    task.cause = fact.cause
     state.failed.append(task.number)
     end(state, task, Status.FAILED, fact.at)
 

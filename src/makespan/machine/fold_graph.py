@@ -49,6 +49,8 @@ def scope_added(state: State, fact: ScopeAdded) -> None:
     state.scopes.append(inner_scope(number, fact, parent, is_workflow=is_workflow))
     state.scope_index[fact.id] = number
     parent.children.append(number)
+    if fact.undo:
+        state.undo_scopes.append(number)
 
 
 def graph_added(state: State, fact: GraphAdded) -> None:
@@ -76,7 +78,7 @@ def task_added(state: State, fact: TaskAdded) -> None:
     if state.edit_tasks_left:
         state.edit_tasks_left -= 1
         task.requested = False
-    elif scope.owner >= 0 and scope.home != fact.scope:
+    elif scope.shielded or (scope.owner >= 0 and scope.home != fact.scope):
         task.requested = False
     if fact.sources:
         wire(state, task, fact.sources)
@@ -142,10 +144,15 @@ def task_reopened(state: State, fact: TaskReopened) -> None:
     if task.status == Status.FAILED:
         state.failed.remove(task.number)
     task.generation, task.status, task.value = fact.generation, _WAITING, None
+    if fact.declaration >= 0:
+        task.declaration = state.declarations[fact.declaration]
     task.cause = task.finish = task.ended_at = -1
     task.failures, task.is_approved = 0, False
     waiting = [state.tasks[number] for number in set(task.dependents or ())]
     for again in (task, *(other for other in waiting if not other.is_final)):
+        if again.number in state.maps:
+            await_outputs(state, again)
+            continue
         unwire(state, again)
         if again.spec.sources:
             wire(state, again, again.spec.sources)
@@ -154,22 +161,24 @@ def task_reopened(state: State, fact: TaskReopened) -> None:
 
 
 def map_expanded(state: State, fact: MapExpanded) -> None:
-    task = state.tasks[fact.task]
     state.maps[fact.task] = fact
-    unmet = 0
-    for number, _ in fact.outputs:
+    await_outputs(state, state.tasks[fact.task])
+
+
+def await_outputs(state: State, task: TaskState) -> None:
+    """A map that has expanded waits for its items."""
+    outputs, me = state.maps[task.number].outputs, task.number
+    task.unmet = 0
+    for number, _ in outputs:
         output = state.tasks[number]
         if output.is_final:
-            state.agenda.joins.append((fact.task, number))
+            state.agenda.joins.append((me, number))
             continue
-        unmet += 1
-        if output.dependents is None:
-            output.dependents = [fact.task]
-        else:
-            output.dependents.append(fact.task)
-    task.unmet = unmet
-    if not fact.outputs:
-        state.agenda.joins.append((fact.task, -1))
+        task.unmet += 1
+        if output.dependents is None or me not in output.dependents:
+            output.dependents = [*(output.dependents or ()), me]
+    if not outputs:
+        state.agenda.joins.append((me, -1))
 
 
 APPLY: dict[type, Callable[[State, Any], None]] = {

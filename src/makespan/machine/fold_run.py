@@ -21,6 +21,7 @@ from makespan.machine.facts import (
     RunResumed,
     ScopeClosed,
     ScopeEnded,
+    ScopeReopened,
     TaskDiverged,
 )
 from makespan.machine.fold_attempts import charge, end, unlinger
@@ -51,7 +52,8 @@ def limit_reached(state: State, fact: LimitReached) -> None:
 def kill(state: State, scope: ScopeState) -> None:
     scope.is_dead = True
     for number in scope.children:
-        kill(state, state.scopes[number])
+        if not state.scopes[number].shielded:
+            kill(state, state.scopes[number])
 
 
 def note_scope(state: State, scope: ScopeState, at: int, *, is_limit: bool) -> None:
@@ -66,6 +68,7 @@ def paused(state: State, fact: RunPaused) -> None:
 
 def resumed(state: State, fact: RunResumed) -> None:
     state.status, state.reason, state.detail, state.at = "running", "", "", fact.at
+    state.error = None
     state.on_change = fact.on_change
     for number, attempt in list(state.lingering):
         unlinger(state, state.tasks[number], attempt)
@@ -106,10 +109,19 @@ def scope_closed(state: State, fact: ScopeClosed) -> None:
     scope.closed = True
     if fact.why:
         kill(state, scope)
+    else:
+        scope.closed_after = len(state.finish_log)
 
 
 def scope_ended(state: State, fact: ScopeEnded) -> None:
     note_scope(state, state.scopes[fact.scope], fact.at, is_limit=False)
+
+
+def scope_reopened(state: State, fact: ScopeReopened) -> None:
+    scope = state.scopes[fact.scope]
+    scope.closed = scope.is_dead = False
+    scope.met_limit, scope.events = "", []
+    state.at = fact.at
 
 
 def message_received(state: State, fact: MessageReceived) -> None:
@@ -154,4 +166,5 @@ APPLY: dict[type, Callable[[State, Any], None]] = {
     MessageTaken: message_taken,
     MessageRefused: message_refused,
     ApprovalAsked: approval_asked,
+    ScopeReopened: scope_reopened,
 }

@@ -22,14 +22,25 @@ from makespan.errors import ErrorRecord
 from makespan.graph.expression import parse
 from makespan.graph.node import Declaration, Effect, Kind
 from makespan.graph.terms import GuardError
-from makespan.machine import attempts, deadlines, edits, ending, joins, reopening, requests, signals, starting
+from makespan.machine import (
+    attempts,
+    compensation,
+    deadlines,
+    edits,
+    ending,
+    joins,
+    reopening,
+    requests,
+    retrying,
+    signals,
+    starting,
+)
 from makespan.machine.facts import (
     CancelRequested,
     DecisionMade,
     Fact,
     RunResumed,
     TaskCancelled,
-    TaskFailed,
     TaskSkipped,
     TaskSucceeded,
 )
@@ -39,6 +50,7 @@ from makespan.machine.observations import (
     AttemptStopped,
     AttemptSucceeded,
     Bodies,
+    Cache,
     CancelAsked,
     Command,
     Decided,
@@ -88,18 +100,20 @@ class Machine:
         bodies: Bodies | None = None,
         pricing: Pricing | None = None,
         slots: Slots | None = None,
+        cache: Cache | None = None,
     ) -> None:
         self.state = state
         self.bodies = bodies
         self.pricing = pricing
         self.slots = slots
+        self.cache = cache
         self.replay = Replay()
         self.ready = ReadyQueue()
         self.running: set[int] = set()
         self.lingering: dict[tuple[int, int], str] = {}
         """Attempts told to stop whose end has not been seen: they still hold their slot."""
         self.queued: set[int] = set()
-        """Tasks in line at the broker."""
+        """Tasks in line at the broker, or waiting for a result that another one computes."""
         self.starved: dict[int, list[int]] = {}
         """Scope → tasks that wait for a reservation in it to come back."""
         self.crowded: dict[int, list[int]] = {}
@@ -112,10 +126,16 @@ class Machine:
         """Tasks that waited for an approval in this life."""
         self.joined: dict[int, joins.JoinState] = {}
         self.returned: dict[int, tuple[bytes | None, ErrorRecord | None]] = {}
+        self.causes: dict[int, int] = {}
+        """Workflow task → the task whose failure its body ended with."""
+        self.stale: list[int] = []
+        """Tasks with a result that a body of this life asked for with other code behind them."""
         self.heap: list[tuple[int, int, int, str]] = []
         """(due, task or scope, attempt, what)"""
         self.closing: set[int] = set()
         """Scopes whose block a body of this life has left, until their end is handed to it."""
+        self.due = compensation.Due()
+        """Scopes whose results are being undone."""
         self.declared: dict[Declaration, int] = {d: i for i, d in enumerate(state.declarations)}
         self.declared_by_id: dict[int, int] = {}
         self.kept: list[Declaration] = []
@@ -160,13 +180,23 @@ class Machine:
         deadline_ns: int | None,
         on_change: str,
         decided: Sequence[Decided] = (),
+        cancel: CancelAsked | None = None,
+        retry: Sequence[int] = (),
     ) -> Turn:
-        """First turn of a new life: end what was in flight, take a person's answers, restart live bodies, go on."""
+        """First turn of a new life: end what was in flight, take a person's answers, restart live bodies, go on.
+
+        Args:
+            retry: tasks that have ended and are to be done again, with all that was made from them.
+            cancel: end the run instead, but for what must be undone before.
+        """
         self.out = Turn()
         self.now = max(at, self.state.at)
         self.emit(RunResumed(self.now, budget, deadline_ns, on_change))
+        if retry:
+            retrying.reopen(self, retry)
         self.replay.begin(self.state)
         signals.resume(self)
+        compensation.begin_life(self)
         attempts.end_lost_attempts(self)
         for scope in self.state.scopes:
             self.watch_deadline(scope.number)
@@ -180,6 +210,8 @@ class Machine:
             deadlines.due_deadline(self, 0)
         for answer in decided:
             self._decided(answer)
+        if cancel is not None:
+            self._cancel_asked(cancel)
         return self.finish_turn()
 
     def cancel_at_rest(self, at: int, author: str) -> Turn:
@@ -240,9 +272,13 @@ class Machine:
 
     def fail(self, task: TaskState, kind: str, message: str) -> None:
         """End a task for a reason the engine found."""
-        self.emit(TaskFailed(task.number, self.now, ErrorRecord(kind, message, (kind,), False)))
+        compensation.fail(self, task, ErrorRecord(kind, message, (kind,), False))
 
     # ------------------------------------------------------------ doors of the parts, for each other
+
+    def declare(self, declaration: Declaration) -> int:
+        """The declaration's number in this run."""
+        return requests.number_of(self, declaration)
 
     def run_body(self, task: TaskState) -> None:
         """(Re)start the live body of a workflow task that is running."""
@@ -278,6 +314,8 @@ class Machine:
     def _cancel_asked(self, seen: CancelAsked) -> None:
         self.emit(CancelRequested(self.now, seen.author))
         self.out.sync = True
+        for number in self.state.undo_scopes:
+            compensation.doom(self, number, "the run was cancelled")
         for task in list(self.state.tasks):
             self.cancel(task, "the run was cancelled")
 
@@ -314,7 +352,9 @@ class Machine:
             elif (self.mail and signals.hand_out(self)) or (self.bodies is not None and requests.deliver_next(self)):
                 pass
             elif agenda.emptied:
-                requests.scope_emptied(self, agenda.emptied.popleft())
+                number = agenda.emptied.popleft()
+                if not (self.state.undo_scopes and compensation.holds(self, number)):
+                    requests.scope_emptied(self, number)
             else:
                 return
 
@@ -323,6 +363,8 @@ class Machine:
         if task.status > _READY:
             return
         cause = self.state.tasks[source]
+        if not cause.is_final or cause.status == _SUCCEEDED:
+            return  # said before it was reopened
         if cause.status == Status.SKIPPED:
             self.emit(TaskSkipped(number, self.now, cause.cause))
         else:

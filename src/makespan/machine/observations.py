@@ -9,6 +9,7 @@ Every observation carries `at`, nanoseconds since the run's start: the machine h
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Protocol
 
 import msgspec
@@ -29,6 +30,7 @@ class AttemptSucceeded(_Observation, frozen=True, gc=False):
     value: bytes
     cost: int = 0
     usage: Usage | None = None
+    cached: bool = False
 
 
 class AttemptRaised(_Observation, frozen=True, gc=False):
@@ -185,6 +187,8 @@ class BodyEnded(msgspec.Struct, frozen=True, gc=False):
     task: int
     value: bytes | None
     error: ErrorRecord | None = None
+    cause: TaskId | None = None
+    """The task whose failure the error is, as far as the exception tells."""
 
 
 Request = AddTask | AddScope | CloseScope | CancelTask | BodyEnded
@@ -243,6 +247,29 @@ class Pricing(Protocol):
 
     def worst_case(self, declaration: Declaration, args: bytes) -> int:
         """Nano-USD. Raises ProviderError (`unknown_price`, `unknown_model`) when it cannot be known."""
+        ...
+
+
+class Found(IntEnum):
+    """What the cache says before an attempt."""
+
+    MISS = 0
+    """There is nothing; `take_off` before the attempt starts."""
+    HIT = 1
+    """An earlier result is there: the attempt costs nothing and ends at once, with `cached` set."""
+    WAIT = 2
+    """Another task computes it: `Granted` arrives later."""
+
+
+class Cache(Protocol):
+    """Earlier results as one run sees them; asked only for tasks with `cache_s`."""
+
+    def look(self, task: int, declaration: Declaration, args: bytes, generation: int) -> Found:
+        """Whether there is a result that stands in for the attempt."""
+        ...
+
+    def take_off(self, task: int, declaration: Declaration) -> bool:
+        """Compute what was missed; False when another was quicker: `Granted` arrives later."""
         ...
 
 

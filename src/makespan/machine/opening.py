@@ -68,6 +68,7 @@ def graph_facts(nodes: Sequence[Node], scopes: Sequence[Scope]) -> list[Declarat
                 scope.deadline_ns,
                 scope.limit,
                 undo=scope.undo,
+                tolerant=scope.tolerant,
             )
         )
         inside[scope.id] = len(inside)

@@ -20,6 +20,7 @@ def realised(state: State) -> Graph:
             None if scope.budget is None else NanoUsd(scope.budget),
             None if scope.deadline_ns is None else Nanos(scope.deadline_ns),
             scope.limit,
+            scope.undo,
         )
         for scope in state.scopes[1:]
     ]

@@ -65,6 +65,8 @@ class TaskState(msgspec.Struct, gc=False):
     asked_at: int = -1
     """Since when it waits for a person's approval."""
     is_approved: bool = False
+    cached: bool = False
+    """Whether its value is that of an earlier task."""
     requested: bool = True
     """Whether a live body asked for it, or an edit, a map or a traced graph brought it."""
 
@@ -99,11 +101,14 @@ class ScopeState(msgspec.Struct, gc=False):
     reserved: int = 0
     running: int = 0
     closed: bool = False
+    closed_after: int = -1
+    """How many tasks had ended when its block was left in order."""
     met_limit: str = ""
     limit_allowed: int = 0
     limit_used: int = 0
     undo: bool = False
     shielded: bool = False
+    tolerant: bool = False
     is_dead: bool = False
     """Left by an error or over its limit (or inside such a scope): what is asked for in it now is cancelled at once."""
     tasks: list[int] = []
@@ -180,11 +185,12 @@ def inner_scope(number: int, fact: ScopeAdded, parent: ScopeState, *, is_workflo
         depth=parent.depth + 1,
         counted=(number,) if is_workflow else (number, *parent.counted),
         home=number if is_workflow else parent.home,
-        budgeted=parent.budgeted if fact.budget is None else (number, *parent.budgeted),
-        limited=parent.limited if not fact.limit else (number, *parent.limited),
+        budgeted=(0,) if fact.shielded else parent.budgeted if fact.budget is None else (number, *parent.budgeted),
+        limited=() if fact.shielded else parent.limited if not fact.limit else (number, *parent.limited),
         is_dead=parent.is_dead and not is_workflow and not fact.shielded,
         undo=fact.undo,
         shielded=fact.shielded,
+        tolerant=fact.tolerant,
         tasks=[],
         children=[],
         events=[],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from makespan.graph.graph import Refusal
 from makespan.graph.node import Effect, Kind
+from makespan.machine import compensation
 from makespan.machine.facts import EditApplied, EditRefused, TaskReopened
 from makespan.machine.observations import ReopenAsked
 from makespan.machine.records import Status, TaskState
@@ -57,6 +58,10 @@ def _unknown(asked: ReopenAsked) -> tuple[str, str]:
 def _problem(state: State, task: TaskState, *, is_asked: bool) -> tuple[str, str] | None:
     """Why this task cannot be done again now: (reason, detail)."""
     name = task.declaration.key
+    if state.scopes[task.spec.scope].shielded:
+        return str(Refusal.INVALID), f"{name} undoes another task's result; doing that again cannot bring it back"
+    if compensation.undo_of(state, task) is not None:
+        return str(Refusal.INVALID), f"{name} was undone with its scope; start a new run to do it again"
     if is_asked and not task.is_final:
         return str(Refusal.INVALID), f"{name} has not ended; there is nothing to do again"
     if task.requested or task.kind in (Kind.MAP, Kind.WORKFLOW):

@@ -75,6 +75,13 @@ class Replay:
     def waits_for_claim(self, number: int) -> bool:
         return number in self.unclaimed
 
+    def release(self, number: int) -> bool:
+        """Let a task go on although no body has asked for it again; True if that is all it waited for."""
+        was_held = self.holds(number)
+        self.unclaimed.discard(number)
+        self._held.discard(number)
+        return was_held
+
     def claim(self, state: State, task: TaskState) -> list[int]:
         """A body asked for the task; returns what was waiting for exactly that and may now go on."""
         number = task.number

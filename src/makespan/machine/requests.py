@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Declaration, Effect, Kind, Mode, Node
-from makespan.machine import signals
+from makespan.machine import retrying, signals
 from makespan.machine.facts import (
     DecisionMade,
     DeclarationAdded,
@@ -110,6 +110,8 @@ def _add_task(machine: Machine, request: AddTask) -> None:
     number = state.index.get(node.id)
     if number is not None:
         task = state.tasks[number]
+        if retrying.has_changed(task, node.declaration.code) and number not in machine.replay.claimed:
+            retrying.claimed_again(machine, task, node)
         freed = machine.replay.claim(state, task)
         if freed and task.kind == Kind.WORKFLOW and task.status == Status.RUNNING:
             machine.run_body(task)
@@ -153,6 +155,7 @@ def _add_scope(machine: Machine, request: AddScope) -> None:
                 scope.deadline_ns,
                 scope.limit,
                 undo=scope.undo,
+                tolerant=scope.tolerant,
             )
         )
         number = len(state.scopes) - 1
@@ -210,7 +213,8 @@ def scope_emptied(machine: Machine, number: int) -> None:
     if scope.owner < 0:
         if number in machine.closing:
             machine.closing.discard(number)
-            machine.emit(ScopeEnded(number, machine.now))
+            if not (scope.undo and scope.is_dead and scope.events):
+                machine.emit(ScopeEnded(number, machine.now))
     elif scope.owner in machine.returned:
         _finish_body(machine, scope.owner)
     elif machine.bodies is not None:
@@ -250,6 +254,8 @@ def _body_ended(machine: Machine, request: BodyEnded) -> None:
     if task.is_final:
         return
     machine.returned[request.task] = (request.value, request.error)
+    if request.cause is not None:
+        machine.causes[request.task] = state.index.get(request.cause, -1)
     number = state.scope_index[task.spec.id]
     if request.error is not None:
         machine.cancel_scope(number, "the workflow failed")
@@ -264,21 +270,29 @@ def _finish_body(machine: Machine, number: int) -> None:
     if task.is_final:
         return
     stray = None if machine.bodies is None else machine.bodies.stray_failure(number)
-    error = error or unreceived_failure(machine, machine.state.scope_index[task.spec.id]) or stray
+    home = machine.state.scope_index[task.spec.id]
+    if error is None and (lost := unreceived(machine, home)) is not None:
+        error, machine.causes[number] = lost.errors[-1], lost.number
+    error = error or stray
+    if error is not None and machine.state.undo_scopes:
+        machine.cancel_scope(home, "the workflow failed")
+        if machine.due.inside.get(home):  # it ends when what was done in it is undone
+            machine.returned[number] = (None, error)
+            return
     if error is None and value is not None:
         machine.succeed(task, value)
     else:
         assert error is not None
-        machine.emit(TaskFailed(number, machine.now, error))
+        machine.emit(TaskFailed(number, machine.now, error, machine.causes.pop(number, -1)))
 
 
-def unreceived_failure(machine: Machine, home: int) -> ErrorRecord | None:
-    """The first failure inside a workflow (or the run) that nothing looked at."""
+def unreceived(machine: Machine, home: int) -> TaskState | None:
+    """The first failed task inside a workflow (or the run) whose failure nothing looked at."""
     state = machine.state
     for number in state.failed:
         task = state.tasks[number]
         if state.scopes[task.spec.scope].home == home and task.status == Status.FAILED and not _received(machine, task):
-            return task.errors[-1]
+            return task
     return None
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Kind
+from makespan.machine import compensation
 from makespan.machine.facts import (
     ApprovalAsked,
     AttemptStarted,
@@ -189,7 +190,7 @@ def _judged(machine: Machine, task: TaskState, seen: Answered) -> None:
     if not is_allowed:
         why = f": {seen.why}" if seen.why else ""
         text = f"{task.declaration.key} was refused by {seen.author or 'a person'}{why}"
-        machine.emit(TaskFailed(task.number, machine.now, ErrorRecord(REFUSED, text, (REFUSED,), False)))
+        compensation.fail(machine, task, ErrorRecord(REFUSED, text, (REFUSED,), False))
 
 
 # ---------------------------------------------------------------- timers

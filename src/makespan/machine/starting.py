@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from makespan.graph.node import Effect, Kind
 from makespan.machine import budget, requests, signals
 from makespan.machine.facts import AttemptStarted, ScopeAdded
-from makespan.machine.observations import StartAttempt
+from makespan.machine.observations import Found, StartAttempt
 from makespan.machine.records import Status, TaskState
 from makespan.machine.resolve import arguments
 from makespan.values import TaskId
@@ -52,14 +52,21 @@ def start_call(machine: Machine, task: TaskState) -> None:
         leave_scopes(machine, task)
         machine.fail(task, "LookupError", f"{error} in the argument this task reads")
         return
+    found = Found.MISS
+    if options.cache_ns is not None and machine.cache is not None:
+        found = machine.cache.look(number, task.declaration, args, task.generation)
+        if found is Found.WAIT:
+            wait_for_result(machine, task)
+            return
+    is_hit = found is Found.HIT
     reserved = 0
-    if options.priced or options.budget is not None:
+    if (options.priced or options.budget is not None) and not is_hit:
         quote = budget.reserve(machine, task, args)
         if quote is None:
             leave_scopes(machine, task)
             return
         reserved = quote
-    if options.needs and machine.slots is not None and number not in machine.queued:
+    if options.needs and machine.slots is not None and number not in machine.queued and not is_hit:
         problem = machine.slots.problem(options.needs)
         if problem is not None:
             leave_scopes(machine, task)
@@ -68,6 +75,10 @@ def start_call(machine: Machine, task: TaskState) -> None:
         if not machine.slots.ask(number, task.attempt + 1, options.needs, machine.now):
             machine.queued.add(number)
             leave_scopes(machine, task)
+            return
+    if options.cache_ns is not None and machine.cache is not None and not is_hit:
+        if not machine.cache.take_off(number, task.declaration):
+            wait_for_result(machine, task)
             return
     machine.running.add(number)
     machine.emit(AttemptStarted(number, machine.now, reserved))
@@ -89,6 +100,14 @@ def start_call(machine: Machine, task: TaskState) -> None:
             task.generation,
         )
     )
+
+
+def wait_for_result(machine: Machine, task: TaskState) -> None:
+    """Another task computes the same: hold nothing until `Granted` says that it has ended."""
+    if machine.slots is not None and task.declaration.options.needs:
+        machine.slots.release(task.number, task.attempt + 1)
+    machine.queued.add(task.number)
+    leave_scopes(machine, task)
 
 
 def start_body(machine: Machine, task: TaskState) -> None:

@@ -35,6 +35,8 @@ class State:
         self.declarations: list[Declaration] = []
         self.scopes: list[ScopeState] = []
         self.scope_index: dict[bytes, int] = {}
+        self.undo_scopes: list[int] = []
+        """Scopes with `undo`, outer ones before those inside them."""
         self.agenda = Agenda(deque(), deque(), deque(), deque())
         self.finish_log: list[int] = []
         self.scope_log: list[ScopeEvent] = []

@@ -16,6 +16,7 @@ import msgspec
 import makespan as ms
 from makespan.graph.edit import AddTasks, Batch, RemoveTask, Rewire
 from makespan.graph.node import Declaration, Options, Source
+from makespan.machine import retrying
 from makespan.machine.broker import Broker
 from makespan.machine.facts import Fact, RetryScheduled, encode_facts
 from makespan.machine.observations import Answered, CancelAsked, Decided, EditAsked, Interrupted, ReopenAsked, Sent
@@ -213,6 +214,19 @@ def messages() -> Life:
     return life.observe(Answered(9, TaskId(life.task("allowed").spec.id), b"\xc3", "a2", "bo")).run()
 
 
+@ms.workflow
+async def failing(x: int) -> int:
+    async with ms.scope("part"):
+        return await grade(x)
+
+
+def retried() -> Life:
+    """Failed inside a scope, and done again."""
+    life = Life(failing(1), by_key(grade=Act(error=error(retryable=False)))).run()
+    life.script = by_key(grade=Act())
+    return life.crash().resume(retry=retrying.failures(life.state), on_change="allow").run()
+
+
 RUNS = {
     run.__name__: run
     for run in (
@@ -227,6 +241,7 @@ RUNS = {
         another_rule,
         reopened,
         messages,
+        retried,
     )
 }
 USAGE = Usage(10, 2, 5)
