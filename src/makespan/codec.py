@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_origin
 
 import msgspec
 
 from makespan.errors import ErrorRecord, GraphError, TaskError
+from makespan.files import File
+from makespan.redaction import KNOWN
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -77,13 +79,16 @@ class Codec:
 
     def _encode_any(self, value: Any) -> bytes:
         try:
-            return self._encoder.encode(value)
+            encoded = self._encoder.encode(value)
         except NotEncodable:
             raise
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            if "str keys" in str(error):
-                return self._plain_encoder.encode(in_order(value, self._plain_encoder))
-            raise NotEncodable(f"{_name(type(value))} cannot be stored: {error}") from None
+            if "str keys" not in str(error):
+                raise NotEncodable(f"{_name(type(value))} cannot be stored: {error}") from None
+            encoded = self._plain_encoder.encode(in_order(value, self._plain_encoder))
+        if KNOWN.has_any:
+            refuse_secrets((encoded,))
+        return encoded
 
     def decode(self, encoded: bytes) -> Any:
         """The value by the declared type. Raises NotEncodable when the bytes hold something else."""
@@ -125,9 +130,13 @@ class Hooks:
 
     def encode(self, value: Any) -> Any:
         """msgspec's enc_hook."""
+        if type(value) is File:
+            return value.to_plain()
         for kind, (to_plain, _) in self._custom.items():
             if isinstance(value, kind):
                 return to_plain(value)
+        if hasattr(value, "__to_plain__"):
+            return value.__to_plain__()
         if hasattr(value, "model_dump"):
             return value.model_dump(mode="json", by_alias=True, round_trip=True)
         if isinstance(value, PurePath):
@@ -141,6 +150,11 @@ class Hooks:
 
     def decode(self, kind: Any, plain: Any) -> Any:
         """msgspec's dec_hook."""
+        if kind is File:
+            return File.from_plain(plain)
+        from_plain = getattr(get_origin(kind) or kind, "__from_plain__", None)
+        if from_plain is not None:
+            return from_plain(kind, plain)
         if kind in self._custom:
             return self._custom[kind][1](plain)
         if hasattr(kind, "model_validate"):
@@ -150,6 +164,16 @@ class Hooks:
         if getattr(kind, "__module__", "") == "numpy":
             return _numpy_from_plain(kind, plain)
         raise TypeError(f"{_name(kind)} cannot be read back; register it with Engine(codecs=...)")
+
+
+def refuse_secrets(encoded: Iterable[bytes | int]) -> None:
+    """Raise NotEncodable when encoded data holds a secret this process knows: what is encoded here is stored."""
+    reference = KNOWN.found(encoded)
+    if reference is not None:
+        raise NotEncodable(
+            f"it holds the secret {reference}, which must not be stored; "
+            f"let the task that needs it take it by `= ms.use(ms.secret({reference!r}))`"
+        )
 
 
 def check_plain(value: Any, depth: int = 0) -> None:

@@ -1,8 +1,9 @@
 """`makespan.toml`, environment and flags as one configuration, each value with where it comes from.
 
-    flags  >  MAKESPAN_STORE, MAKESPAN_ALLOW_UNKNOWN_PRICES  >  makespan.toml here or above  >  defaults
+    flags  >  MAKESPAN_STORE, MAKESPAN_POOLS_GPU, …  >  makespan.toml here or above  >  defaults
 
-A file is data: a key is a reference (`env:NAME`), never the secret itself. Unknown keys are refused.
+A file is data: a key is a reference (`env:NAME`), never the secret itself. Unknown keys are refused, and so are
+variables that look like a misspelt one of ours.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,9 @@ from makespan.values import nanos
 
 FILE = "makespan.toml"
 DEFAULT_STORE = ".makespan"
+PREFIX = "MAKESPAN_"
+ELSEWHERE = frozenset({"MAKESPAN_DEBUG", "MAKESPAN_CACHE", "MAKESPAN_PROVE_SCALE", "MAKESPAN_WITNESS"})
+"""Variables that are ours, but no configuration of an engine."""
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -37,7 +42,8 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`embedded`, `scripted`, `openai:NAME`."""
     base_url: str = ""
     key: str = ""
-    """`env:NAME`; empty is OPENAI_API_KEY for OpenAI's own address and no key for others."""
+    """`env:NAME`, `file:/path` or `keyring:service/name`; empty is OPENAI_API_KEY for OpenAI's own address and no key
+    for others."""
 
     def build(self) -> Model | str:
         """The model, or its built-in name where nothing else was said."""
@@ -80,16 +86,59 @@ def load_config(
     """
     path = find_file(folder or Path.cwd())
     config = Config() if path is None else read_file(path)
-    changes: dict[str, Any] = {}
-    origins = dict(config.origins)
-    if environ.get("MAKESPAN_STORE"):
-        changes["store"], origins["store"] = environ["MAKESPAN_STORE"], "MAKESPAN_STORE"
-    if "MAKESPAN_ALLOW_UNKNOWN_PRICES" in environ:
-        changes["allow_unknown_prices"] = _flag("MAKESPAN_ALLOW_UNKNOWN_PRICES", environ)
-        origins["allow_unknown_prices"] = "MAKESPAN_ALLOW_UNKNOWN_PRICES"
+    changes, origins = _from_environment(config, environ)
     if store:
         changes["store"], origins["store"] = store, "--store"
     return msgspec.structs.replace(config, origins=origins, **changes)
+
+
+def _from_environment(config: Config, environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What variables change of the file's configuration, and where every value comes from."""
+    changes: dict[str, Any] = {}
+    origins = dict(config.origins)
+    for variable, said in sorted(environ.items()):
+        if not variable.startswith(PREFIX) or variable in ELSEWHERE:
+            continue
+        table, _, name = variable.removeprefix(PREFIX).lower().partition("_")
+        if variable == "MAKESPAN_STORE":
+            if said:
+                changes["store"], origins["store"] = said, variable
+        elif variable == "MAKESPAN_ALLOW_UNKNOWN_PRICES":
+            changes["allow_unknown_prices"], origins["allow_unknown_prices"] = _flag(variable, environ), variable
+        elif table in _ENTRIES and name:
+            entry = _ENTRIES[table](variable, name, said)
+            changes.setdefault(table, dict(getattr(config, table)))[name] = entry
+            origins[f"{table}.{name}"] = variable
+        else:
+            _refuse_misspelt(variable)
+    return changes, origins
+
+
+def _count(variable: str, name: str, said: str) -> int:
+    try:
+        return int(said)
+    except ValueError:
+        raise UsageError(f"{variable}={said!r}: write a whole number") from None
+
+
+def _limit(variable: str, name: str, said: str) -> int:
+    if name not in Limits.__struct_fields__:
+        known = suggestion(name, Limits.__struct_fields__)
+        raise UsageError(f"{variable}: no limit is called {name!r}{known}")
+    return _count(variable, name, said)
+
+
+def _refuse_misspelt(variable: str) -> None:
+    """A variable that is nearly one of ours is a mistake; any other belongs to somebody else."""
+    said = variable.removeprefix(PREFIX)
+    whole = [name for name in ("STORE", "ALLOW_UNKNOWN_PRICES") if get_close_matches(said, [name], 1)]
+    stem, _, name = said.partition("_")
+    tables = get_close_matches(stem, [table.upper() for table in _ENTRIES], 1) if name else []
+    likely = whole or [f"{table}_{name}" for table in tables]
+    if likely:
+        raise UsageError(
+            f"the environment variable {variable} means nothing to makespan; did you mean '{PREFIX}{likely[0]}'?"
+        )
 
 
 def engine_from(config: Config) -> dict[str, Any]:
@@ -200,6 +249,13 @@ class _Reader:
                     return number
         return best
 
+
+_ENTRIES: dict[str, Callable[[str, str, str], Any]] = {
+    "pools": _count,
+    "limits": _limit,
+    "models": lambda variable, name, said: ModelConfig(said),
+}
+"""Tables whose entries a variable can give: `MAKESPAN_POOLS_GPU=2`. Names are in lower case then."""
 
 _Take = Callable[[_Reader, tuple[str, ...], Any], Any]
 

@@ -13,19 +13,22 @@ from makespan.app import Engine, ResumeOptions, RunOptions
 from makespan.authoring.place import Place, current
 from makespan.authoring.ref import Ref
 from makespan.authoring.trace import trace_call
+from makespan.config import engine_from, load_config
 from makespan.errors import GraphError, UsageError
 from makespan.graph.graph import Graph
 from makespan.handle import Run
 from makespan.inbox import post_request
 from makespan.result import Result, resume_command
-from makespan.stores import DEFAULT_STORE, open_journal
+from makespan.stores import open_journal
 
 T = TypeVar("T")
 
 
-def run(call: Ref[T], /, *, store: str = DEFAULT_STORE, **options: Unpack[RunOptions]) -> Result[T]:
-    """Run a workflow to its end (or pause), outside of any event loop.
+def run(call: Ref[T], /, *, store: str | None = None, **options: Unpack[RunOptions]) -> Result[T]:
+    """Run a workflow to its end (or pause), outside of any event loop, configured by makespan.toml and the environment.
 
+    Args:
+        store: overrides both; see `Engine`.
     Raises:
         UsageError: inside a running event loop; the message says what to write there.
     """
@@ -36,35 +39,41 @@ def run(call: Ref[T], /, *, store: str = DEFAULT_STORE, **options: Unpack[RunOpt
     raise UsageError("ms.run inside a running event loop would block it: write `result = await ms.start(...)`")
 
 
-async def _run(call: Ref[T], store: str, options: RunOptions) -> Result[T]:
-    async with Engine(store) as engine:
+def _engine(store: str | None) -> Engine:
+    """An engine as makespan.toml and the environment say, as the command line has it."""
+    return Engine(**engine_from(load_config(store=store)))
+
+
+async def _run(call: Ref[T], store: str | None, options: RunOptions) -> Result[T]:
+    async with _engine(store) as engine:
         handle = engine.start(call, **options)
         try:
             return await handle
         except asyncio.CancelledError:
             handle.interrupt("interrupted by the keyboard")
             await asyncio.wait([handle.done])
-            if store != "memory":
-                logging.getLogger("makespan").warning("interrupted; go on with: %s", resume_command(handle.id, store))
+            if engine.store != "memory":
+                how = resume_command(handle.id, engine.store)
+                logging.getLogger("makespan").warning("interrupted; go on with: %s", how)
             raise
 
 
-def start(call: Ref[T], /, *, store: str = DEFAULT_STORE, **options: Unpack[RunOptions]) -> Run[T]:
+def start(call: Ref[T], /, *, store: str | None = None, **options: Unpack[RunOptions]) -> Run[T]:
     """Start a run on the running event loop; await the handle for its Result."""
     return _own(store, lambda engine: engine.start(call, **options))
 
 
-def resume(run_id: str, /, *, store: str = DEFAULT_STORE, **options: Unpack[ResumeOptions]) -> Run[Any]:
+def resume(run_id: str, /, *, store: str | None = None, **options: Unpack[ResumeOptions]) -> Run[Any]:
     """Go on with a run on the running event loop; await the handle for its Result."""
     return _own(store, lambda engine: engine.resume(run_id, **options))
 
 
-def _own(store: str, begin: Callable[[Engine], Run[T]]) -> Run[T]:
+def _own(store: str | None, begin: Callable[[Engine], Run[T]]) -> Run[T]:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         raise UsageError("ms.start and ms.resume need a running event loop; outside of one write ms.run(...)") from None
-    engine = Engine(store)
+    engine = _engine(store)
     engine.open()
     handle = begin(engine)
     handle.on_done = engine.close
@@ -72,7 +81,7 @@ def _own(store: str, begin: Callable[[Engine], Run[T]]) -> Run[T]:
 
 
 def send(
-    run: str | Run[Any], name: str, value: Any = None, /, *, id: str | None = None, store: str = DEFAULT_STORE
+    run: str | Run[Any], name: str, value: Any = None, /, *, id: str | None = None, store: str | None = None
 ) -> bool:
     """Send a run a message for `ms.receive(name, ...)`, whatever process drives it; durable when this returns.
 
@@ -88,7 +97,7 @@ def send(
         raise GraphError("ms.send in a workflow's body: it has an effect outside the run, so do it in a task")
     if isinstance(run, Run):
         return run.send(name, value, id=id)
-    journal = open_journal(store)
+    journal = open_journal(load_config(store=store).store)
     try:
         return post_request(journal, run, "send", {"name": name, "value": value}, id or uuid4().hex, time_ns())
     finally:

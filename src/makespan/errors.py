@@ -7,6 +7,8 @@ EngineError
 ├── ProviderError   an outside service (a model, mostly); `retryable`, `retry_after_s`
 ├── LimitError      the caller: a budget, a deadline or a size was met
 ├── DecisionNeeded  a person: an outcome is unknown, or the code changed under the run
+├── SessionBusy     the caller: the session works at another run
+├── SlotConflict    the author of the workflow: it set a slot that had changed meanwhile
 ├── JournalError    the operator: disk, file, schema, ownership
 └── EngineBug       us
 
@@ -21,6 +23,8 @@ from collections.abc import Iterable
 from types import TracebackType
 
 import msgspec
+
+from makespan.redaction import KNOWN
 
 MAX_MESSAGE_CHARS = 8_000
 """A longer message of an exception is cut in its record: a journal is no place for a page of HTML."""
@@ -64,6 +68,8 @@ class TaskError(EngineError):
         Exception.__init__(self, f"task {task} failed{tried}: {record.type}: {record.message}{where}")
         self.task, self.type, self.message = task, record.type, record.message
         self.record, self.attempts = record, attempts or (record,)
+        self.task_id = b""
+        """Which task of the run it was, where a body was told."""
 
 
 class ProviderError(EngineError):
@@ -88,6 +94,18 @@ class LimitError(EngineError):
 
 class DecisionNeeded(EngineError):
     """The run is paused until a person decides; the message says what about and how to answer."""
+
+
+class SessionBusy(EngineError):
+    """The session has a run that has not ended, and this one was not to wait; nothing was started."""
+
+    def __init__(self, message: str, *, session: str, run_id: str) -> None:
+        super().__init__(message)
+        self.session, self.run_id = session, run_id
+
+
+class SlotConflict(EngineError):
+    """A slot of `ms.state` changed between its reading and its setting; nothing was set."""
 
 
 class JournalError(EngineError):
@@ -173,7 +191,8 @@ def _message(error: BaseException) -> str:
         text = str(error)
     except Exception as problem:  # noqa: BLE001 - it is the user's class; the failure must still be recorded
         text = f"<str() of the exception raised {type(problem).__name__}>"
-    text = text.encode("utf-8", "backslashreplace").decode()
+    # Masked before it is cut: half a secret would not be known again.
+    text = KNOWN.text(text).encode("utf-8", "backslashreplace").decode()
     cut = len(text) - MAX_MESSAGE_CHARS
     return text if cut <= 0 else f"{text[:MAX_MESSAGE_CHARS]}… ({cut} more characters)"
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from makespan.authoring.bodies import LiveBodies
+from makespan.authoring.fakes import Fakes
+from makespan.authoring.model_task import ModelTask, Structured
 from makespan.authoring.place import Registry
-from makespan.authoring.prompt import Prompt, PromptCode, Structured
-from makespan.errors import UsageError
+from makespan.authoring.task import HOOKS, Task
+from makespan.codec import NotEncodable
+from makespan.errors import GraphError, UsageError
+from makespan.files import Room
 from makespan.graph.edit import Edit
+from makespan.machine.compensation import code_targets
 from makespan.machine.machine import Machine
 from makespan.machine.observations import (
     Answered,
@@ -24,16 +29,23 @@ from makespan.machine.observations import (
     ReopenAsked,
     Sent,
 )
+from makespan.machine.records import TaskState
 from makespan.machine.state import State
 from makespan.models import structured, template
 from makespan.ports import Lease, TaskCode
 from makespan.result import Result
 from makespan.runtime.drive import Driver, Watcher
+from makespan.runtime.emitting import Outbox
+from makespan.runtime.resources import Resources
+from makespan.runtime.targets import load_target
 from makespan.slots import RunSlots
 from makespan.traces.questions import Question, open_questions
+from makespan.traces.updates import Update
 from makespan.values import TaskId
 
 T_co = TypeVar("T_co", covariant=True)
+Answer = str | tuple[str, Any]
+"""What a person says about a task of unknown outcome: retry, run, skip, or ("happened", what it returned)."""
 
 STRUCTURED = Structured(structured.schema_of, structured.read, structured.reask, structured.REASKABLE, template.render)
 
@@ -45,6 +57,11 @@ class Run(Generic[T_co]):
     bodies: LiveBodies
     machine: Machine
     slots: RunSlots
+    outbox: Outbox
+    feed: Callable[..., AsyncIterator[Update]]
+    resources: Resources
+    fakes: Fakes | None = None
+    room: Room | None = None
 
     def __init__(self, lease: Lease, state: State, registry: Registry, returns: Any, store: str) -> None:
         self.id = lease.run_id
@@ -53,8 +70,11 @@ class Run(Generic[T_co]):
         self.registry = registry
         self.watchers: list[Watcher] = []
         self.requests_seen: set[int] = set()
+        self.is_queued = False
         self._store, self._returns = store, returns
         self._codes: dict[str, TaskCode] = {}
+        self.workflow: Any = None
+        """What it runs; None where the code is not at hand."""
         self.post_request: Callable[[str, dict[str, Any], str | None], bool] = _not_open
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.on_done: Callable[[], Awaitable[None]] | None = None
@@ -67,14 +87,33 @@ class Run(Generic[T_co]):
         """Until the run ends or pauses. Raises JournalError when the store failed or another process took over."""
         try:
             await asyncio.shield(self.done)
-            return Result(self.state, self._returns, self._store)
+            return Result(self.state, self._returns, self._store, self.room)
         finally:
             if self.on_done is not None and self.done.done():
                 await self.on_done()
 
     @property
     def status(self) -> str:
-        return self.state.status
+        """`queued` while it waits in the line of its session."""
+        return "queued" if self.is_queued and self.state.status == "running" else self.state.status
+
+    def updates(
+        self, after: str | None = None, only: str | Iterable[str] | None = None, *, follow: bool = False
+    ) -> AsyncIterator[Update]:
+        """What happens in the run, from its beginning: `async for u in run.updates(only=["chunk", "question"])`.
+
+        Durable updates come once each and in order, however slow the reader is; `chunk` and `progress` may be lost. A
+        `discard` says that what an earlier attempt of the task has shown is void. Ends when the run is final or paused.
+
+        Args:
+            after: the `cursor` of an update; goes on after it, also in another process or after the end.
+            only: kinds of update (`makespan.traces.updates.KINDS`); chunks and progress bring `discard` and `lost` along.
+            follow: do not end at a pause.
+        Raises:
+            UsageError: no such kind, or `after` is no cursor of this run.
+        Cost: 2 to 5 µs a fact, paid by the reader; nothing while nobody reads.
+        """
+        return self.feed(self.id, after, only, follow=follow)
 
     def watch(self, watcher: Watcher) -> None:
         """Call `watcher(facts, state)` after every commit of this run, from now on."""
@@ -120,14 +159,56 @@ class Run(Generic[T_co]):
         """
         return self.post_request("answer", {"task": task, "value": value, "author": author, "why": why}, id)
 
+    def task_of(self, key: str) -> Task[..., Any] | None:
+        """The task behind a key: as a body named it, or where the run says that the code is (its bodies may be over
+        and something is still to be undone)."""
+        task = self.registry.get(key)
+        if task is None:
+            target = code_targets(self.state).get(key, "")
+            try:
+                task = load_target(target) if target else None
+            except (UsageError, GraphError):
+                return None
+            if isinstance(task, Task) and task.key == key:
+                self.registry.add(task)
+        return task if isinstance(task, Task) else None
+
+    def decided(self, answers: Mapping[bytes, Answer]) -> list[Decided]:
+        """Answers about tasks of unknown outcome as observations.
+
+        Raises:
+            UsageError: a value that does not fit what the task returns.
+        """
+        found = []
+        for task_id, said in answers.items():
+            verdict, given = (said, None) if isinstance(said, str) else said
+            number = self.state.index.get(task_id)
+            value = None
+            if verdict == "happened" and number is not None:
+                value = self._typed(self.state.tasks[number], given)
+            found.append(Decided(0, TaskId(task_id), verdict, value))
+        return found
+
+    def _typed(self, task: TaskState, given: Any) -> bytes:
+        """What a person says a task has returned, by its declared type."""
+        known = self.task_of(task.declaration.key)
+        kind = Any if known is None else type(None) if known.returns is None else known.returns
+        try:
+            return HOOKS.codec(kind).encode(HOOKS.convert(given, kind))
+        except NotEncodable as error:
+            raise UsageError(f"that {task.declaration.key} has happened needs the value it returned: {error}") from None
+
     def code_of(self, key: str) -> TaskCode | None:
         """The code behind a key, made at its first use."""
         found = self._codes.get(key)
         if found is None:
-            task = self.registry.get(key)
+            task = self.task_of(key)
             if task is None:
                 return None
-            made: TaskCode = PromptCode(task, STRUCTURED) if isinstance(task, Prompt) else task.code
+            faked = None if self.fakes is None else self.fakes.code_of(task)
+            made: TaskCode = (
+                faked if faked is not None else task.code_with(STRUCTURED) if isinstance(task, ModelTask) else task.code
+            )
             self._codes[key] = found = made
         return found
 
@@ -149,5 +230,6 @@ def observed(kind: str, body: bytes, at: int) -> Observation | None:
         value, task = msgspec.msgpack.encode(said["value"]), TaskId(bytes.fromhex(said["task"]))
         return Answered(at, task, value, said["id"], said.get("author", ""), said.get("why", ""))
     if kind == "decide":
-        return Decided(at, TaskId(bytes.fromhex(said["task"])), said["verdict"], None, said.get("author", ""))
+        happened = msgspec.msgpack.encode(said["value"]) if "value" in said else None
+        return Decided(at, TaskId(bytes.fromhex(said["task"])), said["verdict"], happened, said.get("author", ""))
     return None

@@ -11,6 +11,7 @@ from makespan.codec import NotEncodable
 from makespan.errors import UsageError
 from makespan.machine.facts import Limits
 from makespan.ports import Journal
+from makespan.redaction import KNOWN
 
 FINAL = ("succeeded", "failed", "cancelled")
 MESSAGE_BYTES = Limits().message_bytes
@@ -28,6 +29,8 @@ def post_request(journal: Journal, run_id: str, kind: str, said: dict[str, Any],
     if row.status in FINAL:
         raise UsageError(f"run {run_id} has {row.status}: it takes no messages any more")
     body = _encoded({**said, "id": id})
+    if (reference := KNOWN.found((body,))) is not None:
+        raise UsageError(f"the message contains the secret {reference}, which must not be stored; send its reference")
     if len(body) > MESSAGE_BYTES:
         raise UsageError(
             f"the message has {len(body)} bytes; the limit `message_bytes` is {MESSAGE_BYTES}: send where it is instead"

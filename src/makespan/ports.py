@@ -5,13 +5,13 @@ Each has at least one implementation in this package. Pass your own object that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal, Protocol
 
 import msgspec
 
-from makespan.values import NanoUsd, Usage
+from makespan.values import NanoUsd, Usage, Value
 
 # ---------------------------------------------------------------- models
 
@@ -158,8 +158,27 @@ class Produced(msgspec.Struct, frozen=True, gc=False):
     usage: Usage | None = None
 
 
+class SlotStore(Protocol):
+    """The slots of `ms.state`, as an attempt sees them. May be used from any thread."""
+
+    def read(self, info: AttemptInfo, name: str) -> SlotVersion | None:
+        """The newest version of a slot of the attempt's session (or run), None while it was never set."""
+        ...
+
+    def write(self, info: AttemptInfo, name: str, value: bytes, expected: int | None) -> int:
+        """Set it, once however often the attempt is repeated; returns the new version.
+
+        Raises:
+            SlotConflict: it has another version than `expected`. LimitError: the value is too large.
+        """
+        ...
+
+
 class Services(Protocol):
     """What the engine lends to running task code."""
+
+    @property
+    def slots(self) -> SlotStore: ...
 
     def model(self, name: str) -> Model:
         """The model configured under a name. Raises ProviderError (`unknown_model`) with a suggestion."""
@@ -194,10 +213,18 @@ class AttemptInfo(msgspec.Struct, frozen=True, gc=False):
     """Values of the parameters whose defaults are `ms.use(...)`, by name; opened by the engine for this attempt."""
     session: str = ""
     """The session of the run, "" without one."""
+    scheduled_ns: int | None = None
+    """Wall clock of the tick that the run stands for; None when no schedule started it."""
+    zone: str = ""
+    """The zone of that schedule."""
     models: tuple[str, ...] = ()
     """Names of the models of this task, those given by `.options(models=...)` at its call included."""
     stream: bool = False
     """Whether the pieces of a model's answer are wanted."""
+    files: str = ""
+    """The folder that holds the files of the store; its sibling `work` holds the working directories of attempts."""
+    units: dict[str, tuple[int, ...]] = {}
+    """Numbers of the units held, by pool."""
 
     @property
     def idempotency_key(self) -> str:
@@ -223,6 +250,39 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
     attempt: int
     kind: str
     body: bytes
+
+
+class Dependency(Protocol):
+    """What a parameter can be injected with: a provider, or a reference to a secret. Hashable, known by itself."""
+
+    @property
+    def key(self) -> str:
+        """Its name in messages and in `Engine(fakes=)`."""
+        ...
+
+    @property
+    def scope(self) -> str:
+        """How long one lives: `engine`, `run` or `attempt`."""
+        ...
+
+    @property
+    def how(self) -> str:
+        """What `make` gives: the `value`, a `coroutine` for it, or a `generator` or `async_generator` that yields it
+        once."""
+        ...
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether a plain `make` may run on the loop; otherwise it gets a thread."""
+        ...
+
+    @property
+    def needs(self) -> Mapping[str, Dependency]:
+        """Its own injected parameters, by name."""
+        ...
+
+    @property
+    def make(self) -> Callable[..., Any]: ...
 
 
 class TaskCode(Protocol):
@@ -342,6 +402,7 @@ class RunRow(msgspec.Struct, frozen=True):
     lease_until_ns: int
     summary: bytes = b""
     """JSON of the run's last known totals."""
+    session: str = ""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -368,6 +429,7 @@ class TurnRecord(msgspec.Struct, frozen=True):
     summary: bytes | None = None
     wall_ns: int = 0
     """Written to the run's row only together with `status` or `summary`."""
+    cache: Sequence[CacheChange] = ()
 
 
 class LedgerChange(msgspec.Struct, frozen=True):
@@ -380,6 +442,8 @@ class LedgerChange(msgspec.Struct, frozen=True):
     units: int
     epoch: int
     at_ns: int
+    numbers: str = ""
+    """Which units of a pool, as `0,1`: the store fills it in when it grants a claim."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -391,13 +455,181 @@ class Claim(msgspec.Struct, frozen=True):
     """0: a pool, where units come back. Otherwise a rate: at most `capacity` units in any window this long."""
 
 
+class CacheChange(msgspec.Struct, frozen=True):
+    """What a turn does to the cache: `put` a result (which ends its flight), `end` a flight without one, or note that
+    an entry was `used`."""
+
+    kind: Literal["put", "end", "used"]
+    key: bytes
+    at_ns: int = 0
+    """Wall clock."""
+    task: str = ""
+    value: Value = b""
+    """A blob that the same turn stores, or the bytes."""
+
+
+class CacheEntry(msgspec.Struct, frozen=True):
+    """An earlier result."""
+
+    value: Value
+    made_ns: int
+    used_ns: int
+
+
+class CacheTotals(msgspec.Struct, frozen=True):
+    """What the cache holds of one task."""
+
+    task: str
+    entries: int
+    size_bytes: int
+    oldest_ns: int
+    newest_ns: int
+
+
+class Flight(msgspec.Struct, frozen=True):
+    """A result that is being computed, by a task of a run whose lease is good as far as the store knows."""
+
+    run_id: str
+    task: int
+    owner: Owner
+    lease_until_ns: int
+
+
+class Cache(Protocol):
+    """Results of earlier tasks of a store, by key, and who computes which one now. Synchronous, microseconds.
+
+    Results are written with the turn that journals them (`TurnRecord.cache`), so none is there that no run has. They
+    are bounded in number and bytes: those not used for longest go first.
+    """
+
+    def find(self, key: bytes, made_after_ns: int) -> CacheEntry | None:
+        """The result under a key, unless it was made before."""
+        ...
+
+    def flight(self, key: bytes) -> Flight | None:
+        """Who computes it now."""
+        ...
+
+    def take_off(self, key: bytes, lease: Lease, task: int, wall_ns: int, is_dead: Callable[[Owner], bool]) -> bool:
+        """Begin to compute it; False while somebody else does whose lease is good and who is not known to be dead."""
+        ...
+
+    def totals(self, task: str | None = None) -> list[CacheTotals]:
+        """What is there, by task; of one task if given."""
+        ...
+
+    def clear(self, task: str | None, made_before_ns: int) -> int:
+        """Forget entries (of one task, if given) made before; returns how many."""
+        ...
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A small record that belongs to no run: a schedule's mark, a call that is owed. Kept by (kind, key)."""
+
+    kind: str
+    key: str
+    body: bytes
+    version: int
+    """Counts its writes; a write names the version it replaces, so that of two writers one learns of the other."""
+
+
+class LineEntry(msgspec.Struct, frozen=True):
+    """A run that enters the line of its session, with all that is needed to begin it in any later process."""
+
+    run_id: str
+    session: str
+    workflow: str
+    target: str
+    busy: Literal["queue", "reject", "cancel"]
+    """What to do when the line is not empty."""
+    most: int
+    """Runs that the line may hold."""
+    body: bytes
+    """Its first turn: header and graph."""
+    blobs: Sequence[tuple[bytes, bytes]] = ()
+    sync: bool = False
+
+
+class SlotKey(msgspec.Struct, frozen=True):
+    """A slot of a session; with `session` empty, one of the run alone."""
+
+    session: str
+    run_id: str
+    name: str
+
+
+class SlotVersion(msgspec.Struct, frozen=True):
+    """A value that a slot had."""
+
+    name: str
+    version: int
+    """From 1."""
+    value: bytes
+    written_by: str
+    """Id of the run that set it."""
+    at_ns: int
+
+
+class SlotWrite(msgspec.Struct, frozen=True):
+    """One setting of a slot."""
+
+    slot: SlotKey
+    value: bytes
+    expected: int | None
+    """The version it replaces, 0 for none yet; None replaces whatever there is."""
+    write_id: str
+    """The same when it is repeated after a crash: then it changes nothing."""
+    keep: int
+    """Versions that stay readable."""
+    wall_ns: int
+
+
 class Journal(Protocol):
     """Append-only store of facts. All methods are synchronous; the runtime decides on which thread they run."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may see the same store: then leases are renewed and inboxes looked at."""
+        ...
 
     def create(
         self, run_id: str, workflow: str, target: str, owner: Owner, wall_ns: int, lease_ns: int
     ) -> Lease | None:
         """A new run owned by `owner`, or None when the id exists."""
+        ...
+
+    def enter(self, entry: LineEntry, owner: Owner, wall_ns: int, lease_ns: int) -> Lease | None:
+        """A new run at the end of its session's line, with its first turn; None when the id exists.
+
+        With `busy="cancel"` every run before it is asked to cancel, in the same transaction.
+
+        Raises:
+            SessionBusy: `busy="reject"` and the line is not empty, or the line is full.
+        """
+        ...
+
+    def reenter(self, lease: Lease, session: str) -> None:
+        """Put a run that had ended back into its session's line. Raises SessionBusy when that is not empty."""
+        ...
+
+    def line(self, session: str) -> list[RunRow]:
+        """The runs of a session that have not ended, in the order in which they entered: the first one works."""
+        ...
+
+    def write_slot(self, lease: Lease, write: SlotWrite) -> int:
+        """Set a slot and return its new version; repeated with the same `write_id` it only returns it.
+
+        Raises:
+            SlotConflict: the slot has another version than expected. LeaseLost: the run has another owner.
+        """
+        ...
+
+    def slot_versions(self, slot: SlotKey, most: int = 1) -> list[SlotVersion]:
+        """The kept versions of a slot, newest first."""
+        ...
+
+    def slot_names(self, session: str, run_id: str = "") -> list[str]:
+        """The slots of a session that have been set; with `session` empty, those of the run."""
         ...
 
     def acquire(
@@ -455,6 +687,20 @@ class Journal(Protocol):
         """Newest first."""
         ...
 
+    def unfinished(self, workflow: str) -> list[RunRow]:
+        """The runs of a workflow that have not ended, oldest first. Cost: does not grow with the store."""
+        ...
+
+    def entries(self, kind: str) -> list[Entry]:
+        """All records of a kind, by key."""
+        ...
+
+    def entry(self, kind: str, key: str) -> Entry | None: ...
+
+    def write_entry(self, kind: str, key: str, body: bytes | None, replaces: int) -> bool:
+        """Write a record (None removes it) if its version is still `replaces`, 0 for none; False if it is not."""
+        ...
+
     def ask(self, run_id: str, kind: str, body: bytes, request_id: str, wall_ns: int) -> bool:
         """Append to the owner's inbox; False when `request_id` was seen before."""
         ...
@@ -469,7 +715,17 @@ class Journal(Protocol):
         """Write the units into the ledger if all of them fit beside what every process holds; all or nothing.
 
         Units of a pool count while their run is owned under the same epoch: a dead owner's come back with its lease.
+        Each has a number, the lowest that is free, told by `units`.
         """
+        ...
+
+    def units(self, run_id: str, task: int, attempt: int) -> dict[str, tuple[int, ...]]:
+        """Numbers of the units that an attempt holds, by pool."""
+        ...
+
+    @property
+    def cache(self) -> Cache:
+        """Results of earlier tasks."""
         ...
 
     def changed(self) -> bool:

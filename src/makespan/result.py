@@ -8,19 +8,28 @@ import shutil
 import sys
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
+
+import msgspec
 
 from makespan.authoring.failures import raisable
 from makespan.authoring.task import HOOKS
+from makespan.codec import NotEncodable
 from makespan.errors import DecisionNeeded, EngineError, ErrorRecord, LimitError
+from makespan.files import Room, using
 from makespan.graph.node import Kind
+from makespan.machine.compensation import is_undone
 from makespan.machine.records import Status
 from makespan.machine.resolve import failure_of, status_word
 from makespan.machine.state import State
+from makespan.traces.partial import partial_value
 from makespan.traces.summary import Summary, summarise
-from makespan.values import Usage
+from makespan.values import Usage, untyped
 
 T_co = TypeVar("T_co", covariant=True)
+
+
+_NO_REASON = ErrorRecord("makespan.errors.EngineBug", "failed without a reason")
 
 
 class Interrupted(EngineError):
@@ -30,7 +39,10 @@ class Interrupted(EngineError):
 class Result(Generic[T_co]):
     """The end (or the pause) of a run. Truthy when it succeeded."""
 
-    def __init__(self, state: State, returns: Any, store: str) -> None:
+    _room: Room | None = None
+
+    def __init__(self, state: State, returns: Any, store: str, room: Room | None = None) -> None:
+        self._room = room
         self.run_id = state.run_id
         self.status = state.status
         self.reason = state.reason
@@ -76,7 +88,7 @@ class Result(Generic[T_co]):
         if state.status == "succeeded":
             return None
         if state.status == "failed":
-            record = state.error or ErrorRecord("makespan.errors.EngineBug", "failed without a reason")
+            record = state.error or _NO_REASON
             return raisable(*_culprit(state, record), ())
         if state.status == "cancelled":
             return EngineError(f"run {state.run_id} was cancelled")
@@ -94,8 +106,24 @@ class Result(Generic[T_co]):
             raise error
         assert self._value is not None, "a run that succeeded has a value"
         returns = type(None) if self._returns is None else self._returns
-        value: T_co = HOOKS.codec(returns).decode(self._value)
+        with using(self._room or ""):  # files in it keep their room
+            value: T_co = HOOKS.codec(returns).decode(self._value)
         return value
+
+    @property
+    def partial(self) -> Any:
+        """The best result so far, where there is no output: of a traced workflow what is there of it (null for what is
+        missing, the items of a map that ended), of a live one the newest result of its type; None without any.
+
+        Plain data where it does not make a whole value of the declared type.
+        """
+        value = partial_value(self._state)
+        if value is None:
+            return None
+        try:
+            return HOOKS.codec(type(None) if self._returns is None else self._returns).decode(value)
+        except NotEncodable:
+            return untyped(value)
 
     def _limit(self) -> LimitError:
         scope = self._state.scopes[0]
@@ -107,16 +135,106 @@ class Result(Generic[T_co]):
     def _how_to_decide(self) -> str:
         if self._state.reason == "divergence":
             return f"Resume with `{self.resume_command} --on-change allow` to run the changed calls"
-        return f"Say what happened: `{self.resume_command} --retry TASK` or `--skip TASK`"
+        return f"Say what happened: `{self.resume_command} --retry TASK`, `--skip TASK` or `--happened TASK=JSON`"
+
+    # ------------------------------------------------------------ as an argument of a task (`on_end`)
+
+    def __to_plain__(self) -> Told:
+        state, error = self._state, self.error
+        record = state.error or _NO_REASON
+        return Told(
+            self.run_id,
+            self.status,
+            self.reason,
+            self.detail,
+            self.cost_usd,
+            self.usage,
+            self.resume_command,
+            self.summary,
+            self.gaps,
+            self._value if self.status == "succeeded" else partial_value(state),
+            _culprit(state, record) if self.status == "failed" else None,
+            told_limit(error) if self.status == "paused" else None,
+            "" if error is None else str(error),
+        )
+
+    @staticmethod
+    def __from_plain__(kind: Any, plain: Any) -> Result[Any]:
+        return ToldResult(msgspec.convert(plain, Told), (*get_args(kind), Any)[0])
+
+
+def told_limit(error: BaseException | None) -> tuple[str, float, float, str] | None:
+    """Name, allowed, used and unit of the limit that a run met."""
+    return (error.limit, error.allowed, error.used, error.unit) if isinstance(error, LimitError) else None
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A Result as data."""
+
+    run_id: str
+    status: str
+    reason: str
+    detail: str
+    cost_usd: float
+    usage: Usage
+    resume_command: str
+    summary: Summary
+    gaps: list[str]
+    value: bytes | None
+    """The output, or the best result so far."""
+    failure: tuple[str, ErrorRecord, tuple[ErrorRecord, ...]] | None
+    limit: tuple[str, float, float, str] | None
+    problem: str
+
+
+class ToldResult(Result[Any]):
+    """A Result that a task was given: the same to look at, without the run behind it."""
+
+    def __init__(self, told: Told, returns: Any) -> None:
+        self.run_id, self.status, self.reason, self.detail = told.run_id, told.status, told.reason, told.detail
+        self.cost_usd, self.usage, self.resume_command = told.cost_usd, told.usage, told.resume_command
+        self.summary, self.gaps = told.summary, told.gaps  # cached properties, filled
+        self._told, self._value, self._returns = told, told.value, Any if returns is object else returns
+
+    def __to_plain__(self) -> Told:
+        return self._told
+
+    @property
+    def error(self) -> BaseException | None:
+        told = self._told
+        if told.status == "succeeded":
+            return None
+        if told.failure is not None:
+            return raisable(*told.failure, ())
+        if told.limit is not None:
+            name, allowed, used, unit = told.limit
+            return LimitError(name, allowed=allowed, used=used, unit=unit)
+        if told.reason in ("decision", "divergence"):
+            return DecisionNeeded(told.problem)
+        return EngineError(told.problem)
+
+    @property
+    def partial(self) -> Any:
+        return None if self._value is None else untyped(self._value)
+
+    @property
+    def output(self) -> Any:
+        error = self.error
+        if error is not None:
+            raise error
+        assert self._value is not None, "a run that succeeded has a value"
+        return HOOKS.codec(type(None) if self._returns is None else self._returns).decode(self._value)
 
 
 def gaps(state: State) -> list[str]:
-    """One line a task that has no result and was not skipped by a guard, in journal order."""
+    """One line a task that has no result (any more) and was not skipped by a guard, in journal order."""
     lines = []
     for task in state.tasks:
+        name = task.spec.label or task.declaration.key
+        if is_undone(state, task):
+            lines.append(f"{name}: undone")
         if task.kind not in (Kind.CALL, Kind.WORKFLOW) or task.status in (Status.SUCCEEDED, Status.REMOVED):
             continue
-        name = task.spec.label or task.declaration.key
         if not task.is_final:
             lines.append(f"{name}: not done")
         elif status_word(state, task) != "skipped":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from makespan.authoring.prompt import PromptCode
+from makespan.authoring.model_task import ModelCode
 from makespan.errors import ProviderError, suggestion
 from makespan.graph.node import Declaration
 from makespan.models.prices import Price, PriceList
 from makespan.models.registry import build_model
-from makespan.ports import Model, TaskCode
+from makespan.models.tool_choice import with_tools
+from makespan.ports import Model, SlotStore, TaskCode
 from makespan.values import NanoUsd, Usage
 
 DEFAULT_MODEL = "embedded"
@@ -28,12 +29,14 @@ class EngineServices:
         self._configured = dict(models)
         self._prices = PriceList(prices, allow_unknown=allow_unknown_prices)
         self._built: dict[str, Model] = {}
+        self.slots: SlotStore
+        """The store's slots for `ms.state`; set when the engine opens."""
 
     def model(self, name: str) -> Model:
         """The model a name stands for."""
         found = self._built.get(name)
         if found is None:
-            found = self._built[name] = self._build(name)
+            found = self._built[name] = with_tools(self._build(name))
         return found
 
     def _build(self, name: str) -> Model:
@@ -79,6 +82,6 @@ class RunPricing:
 
     def worst_case(self, declaration: Declaration, args: bytes) -> int:
         code = self._codes(declaration.key)
-        if isinstance(code, PromptCode):
-            return code.worst_case(args, self._services)
+        if isinstance(code, ModelCode):
+            return code.worst_case(args, self._services, declaration.options.models)
         return declaration.options.budget or 0

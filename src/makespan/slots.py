@@ -51,6 +51,10 @@ class RunSlots:
         self._broker.release((self._lease.run_id, task, attempt))
         self._world.call_soon(self._wake)
 
+    def units(self, task: int, attempt: int) -> dict[str, tuple[int, ...]]:
+        """Numbers of the units of pools that the attempt holds."""
+        return self._journal.units(self._lease.run_id, task, attempt)
+
     def take_changes(self) -> list[LedgerChange]:
         """The ledger's rows that the next turn removes."""
         changes, self._changes = self._changes, []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from makespan.files import Room
 from makespan.journal.memory import MemoryJournal
 from makespan.journal.sqlite import SqliteJournal
 from makespan.ports import Journal
@@ -20,6 +21,20 @@ def open_journal(store: str, *, readonly: bool = False) -> Journal:
     if not readonly:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return SqliteJournal(path, readonly=readonly)
+
+
+def room_of(store: str, journal: Journal, *, is_given: bool = False) -> Room:
+    """Where the files of a store are; those of a journal in memory go with it.
+
+    Args:
+        is_given: whether the journal was made elsewhere: then `store` says where its files are only if it is not the
+            default.
+    """
+    if isinstance(journal, MemoryJournal):
+        return journal.room
+    if is_given and store == DEFAULT_STORE:
+        return Room.temporary()
+    return Room((store_path(store).parent / "files").absolute())
 
 
 def store_path(store: str) -> Path:

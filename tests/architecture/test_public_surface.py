@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PINNED = Path(__file__).with_name("public_names.txt")
 MAX_NAMES = 45
-HEAVY = ("httpx", "rich", "click", "apsw", "numpy", "xllamacpp")
+HEAVY = ("httpx", "rich", "click", "apsw", "numpy", "xllamacpp", "yaml")
 
 INIT = ROOT / "src" / "makespan" / "__init__.py"
 needs_package = pytest.mark.skipif(not INIT.exists(), reason="there is no package yet")

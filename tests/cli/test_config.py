@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import makespan as ms
 from makespan.config import engine_from, load_config
 from makespan.errors import UsageError
 from makespan.machine.broker import Rate
@@ -129,3 +130,59 @@ def test_config_shows_where_values_come_from(folder: Path) -> None:
     assert "pools.gpu" in text
     assert values["limits.tasks"]["origin"].endswith("makespan.toml:25")
     assert values["limits.depth"]["origin"] == "default"
+
+
+def test_single_pools_limits_and_models_can_come_from_the_environment(folder: Path) -> None:
+    (folder / "makespan.toml").write_text(WHOLE)
+    said = {"MAKESPAN_POOLS_GPU": "4", "MAKESPAN_LIMITS_TASKS": "9", "MAKESPAN_MODELS_MAIN": "scripted", "HOME": "/"}
+
+    config = load_config(environ=said)
+
+    assert (config.pools, config.limits, config.models["main"].model) == ({"gpu": 4}, {"tasks": 9}, "scripted")
+    assert config.models["fast"].model == "openai:tiny"
+    assert config.origins["pools.gpu"] == "MAKESPAN_POOLS_GPU"
+
+
+@pytest.mark.parametrize(
+    ("variable", "problem"),
+    [
+        ("MAKESPAN_STOER", "did you mean 'MAKESPAN_STORE'?"),
+        ("MAKESPAN_POOL_GPU", "did you mean 'MAKESPAN_POOLS_GPU'?"),
+        ("MAKESPAN_LIMITS_TASK", "no limit is called 'task'; did you mean 'tasks'?"),
+        ("MAKESPAN_POOLS_GPU", "write a whole number"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_by_name(variable: str, problem: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_config(environ={variable: "x"})
+
+    assert variable in str(caught.value)
+    assert problem in str(caught.value)
+
+
+def test_variables_of_somebody_else_are_left_alone() -> None:
+    assert load_config(environ={"MAKESPAN_DEPLOYED_BY": "me", "MAKESPAN_DEBUG": "1"}).origins == {}
+
+
+def test_passwords_in_addresses_and_keys_are_not_shown(folder: Path) -> None:
+    (folder / "makespan.toml").write_text(
+        "[models.fast]\nmodel = 'openai:x'\nbase_url = 'https://me:hidden-pw@host/v1'\nkey = 'file:/run/key'\n"
+    )
+
+    for said in (makespan("config", "show", "--origin"), makespan("config", "--json")):
+        assert said.code == 0 or said.code == 2
+        assert "hidden-pw" not in said.out + said.err
+    assert "https://***@host/v1 key=file:/run/key" in makespan("config", "show").out
+
+
+def test_a_program_uses_the_same_configuration_as_the_command_line(folder: Path) -> None:
+    (folder / "makespan.toml").write_text("store = 'here'\n[pools]\ngpu = 1\n")
+
+    @ms.task(needs={"gpu": 1})
+    def trains(n: int) -> int:
+        return n
+
+    assert ms.run(trains(3)).output == 3
+    assert (folder / "here" / "makespan.db").exists()
+    assert ms.run(trains(3), store="there").output == 3
+    assert (folder / "there" / "makespan.db").exists()

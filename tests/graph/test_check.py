@@ -65,7 +65,7 @@ def test_a_cycle_is_told_as_the_path_it_takes() -> None:
         (node("x", "docs", first=First()), "`first` belongs to the kind FIRST"),
         (node("x", declaration=Declaration("x", Kind.FIRST)), "`first` belongs to the kind FIRST"),
         (node("x", declaration=Declaration("x", Kind.MAP)), "`over` belongs to the kind MAP"),
-        (node("x", delay_ns=Nanos(1)), "only the kind TIMER"),
+        (node("x", delay_ns=Nanos(1)), "only the kinds TIMER and SIGNAL"),
         (map_node("m", template(on_item("i", item=item_placeholder(1)), output="i")), "not inside"),
         (map_node("m", template(node("i", "j"), on_item("j"), output="i")), "stands after it"),
         (map_node("m", template(on_item("i"), on_item("i"), output="i")), "is taken in its map's template"),

@@ -9,7 +9,7 @@ import pytest
 from makespan.errors import EngineError, ProviderError, UsageError
 from makespan.models.recorded import Recorded, read_cassette, request_digest
 from makespan.models.scripted import Scripted, echo
-from makespan.ports import Message, ModelReply, ModelRequest, TokenLogprob
+from makespan.ports import Message, ModelReply, ModelRequest, TokenLogprob, Tool
 from makespan.values import Usage
 
 
@@ -112,3 +112,48 @@ def test_a_mode_that_calls_needs_a_model() -> None:
         Recorded(Path("calls.jsonl"), "auto")
     with pytest.raises(UsageError, match="or its name"):
         Recorded(Path("calls.jsonl"), "replay")
+
+
+def stream(model: Recorded, request: ModelRequest) -> tuple[ModelReply, list[str]]:
+    heard: list[str] = []
+    return asyncio.run(model.stream(request, heard.append)), heard
+
+
+def test_a_stream_is_replayed_in_the_pieces_in_which_it_came(cassette: Path) -> None:
+    live = stream(Recorded(cassette, "record", model=Scripted(["blue as ever"])), ask("the sky?"))
+
+    replayed = stream(Recorded(cassette, "replay", name="scripted"), ask("the sky?"))
+
+    assert replayed == live
+    assert live[1] == ["blue ", "as ", "ever"]
+
+
+def test_what_nobody_streamed_is_replayed_in_one_piece(cassette: Path) -> None:
+    complete(Recorded(cassette, "record", model=Scripted(["blue as ever"])), ask("the sky?"))
+
+    assert stream(Recorded(cassette, "replay", name="scripted"), ask("the sky?"))[1] == ["blue as ever"]
+
+
+def test_pieces_that_spell_a_secret_are_not_written(cassette: Path) -> None:
+    recording = Recorded(cassette, "record", model=Scripted(["it is hunter 2"]), secrets=["hunter 2"])
+    assert stream(recording, ask("say"))[1] == ["it ", "is ", "hunter ", "2"]
+
+    replayed = stream(Recorded(cassette, "replay", name="scripted", secrets=["hunter 2"]), ask("say"))
+
+    assert replayed[1] == ["it is [secret]"]
+    assert b"hunter" not in cassette.read_bytes()
+
+
+def test_a_call_of_a_tool_is_replayed_whether_or_not_the_model_knew_tools(cassette: Path) -> None:
+    request = ModelRequest((Message.user("?"),), tools=(Tool("clock", "The time.", {"type": "object"}),))
+    model = Scripted('{"tool": "clock", "arguments": {}}', native_tools=False)
+    live = complete(Recorded(cassette, "record", model=model), request)
+
+    replayed = complete(Recorded(cassette, "replay", name="scripted"), request)
+
+    assert replayed == live
+    assert [call.name for call in replayed.tool_calls] == ["clock"]
+
+
+def test_a_request_without_tools_has_the_digest_it_had_before_there_were_tools() -> None:
+    assert request_digest("m", ask("a")) == "1ce303861b95bd4988faf3fd3c51bf32"

@@ -86,3 +86,12 @@ def test_a_stop_text_ends_the_answer() -> None:
     reply = asyncio.run(Scripted("yes. no.").complete(ask("a", stop=(".",))))
 
     assert (reply.text, reply.finish_reason) == ("yes", "stop")
+
+
+def test_a_stream_says_the_same_word_by_word() -> None:
+    heard: list[str] = []
+
+    reply = asyncio.run(Scripted("one two\n three").stream(ask("a"), heard.append))
+
+    assert heard == ["one ", "two\n ", "three"]
+    assert "".join(heard) == reply.text

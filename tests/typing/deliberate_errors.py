@@ -23,6 +23,26 @@ def summarise(text: str) -> str:
     return ms.chat(text)
 
 
+@ms.provide
+def port() -> int:
+    return 1
+
+
+@ms.provide(scope="process")  # wrong
+def unknown_scope() -> int:
+    return 1
+
+
+@ms.task
+def takes_the_wrong_type(host: str = ms.use(port)) -> str:  # wrong
+    return host
+
+
+@ms.task
+def takes_no_marker(key: str = ms.secret("env:KEY")) -> str:  # wrong
+    return key
+
+
 @ms.workflow
 async def body() -> int:
     search(1)  # wrong

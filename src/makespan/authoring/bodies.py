@@ -16,13 +16,15 @@ from typing import Any
 import msgspec
 
 from makespan.authoring.context import BodyContext, running_body
-from makespan.authoring.failures import raisable
+from makespan.authoring.failures import culprit, raisable
 from makespan.authoring.loop import BodyLoop, TimerHandle
-from makespan.authoring.place import Place, Registry, current
+from makespan.authoring.place import Place, Registry, current, models_here
 from makespan.authoring.ref import Ref, Several
 from makespan.authoring.task import HOOKS
+from makespan.authoring.workflow import Workflow
 from makespan.codec import NotEncodable
-from makespan.errors import ErrorRecord, GraphError, TaskError, record_of
+from makespan.errors import ErrorRecord, GraphError, JournalError, TaskError, UsageError, record_of
+from makespan.files import ROOM, Room, using
 from makespan.graph.node import Declaration, Errors, Kind, Mode, Node, Scope
 from makespan.machine.observations import AddScope, AddTask, BodyEnded, CancelTask, CloseScope, Finished, Request
 from makespan.machine.resolve import OutcomeRecord, at_path
@@ -52,6 +54,9 @@ class LiveBodies:
         self._scope_ends: dict[ScopeId, Callable[[ErrorRecord | None], None]] = {}
         self._cancelled: set[int] = set()
         self.now_ns = 0
+        self.scheduled: tuple[int | None, str] = (None, "")
+        self.room: Room | str = ""
+        """Wall clock and zone of the tick that the run stands for."""
 
     # ------------------------------------------------------------ the machine's side
 
@@ -72,12 +77,15 @@ class LiveBodies:
             return
         inside = BodyContext(self._run_id, declaration.key, id, self._seed, self._started_wall_ns)
         inside.now_ns = at
+        inside.scheduled = self.scheduled
         self._contexts[task] = inside
         self._at(at)
         variables = copy_context()
         variables.run(current.set, Place(self, ScopeId(id)))
         variables.run(running_body.set, inside)
-        body = variables.run(self.loop.create_task, workflow.fn(**values), name="body")
+        variables.run(models_here.set, declaration.options.models if isinstance(workflow, Workflow) else ())
+        variables.run(ROOM.set, self.room)
+        body = variables.run(self.loop.create_task, workflow.body(values, declaration.options), name="body")
         self._bodies[task] = body
         body.add_done_callback(lambda done: self._body_done(task, workflow.signature.result.encode, done))
 
@@ -133,6 +141,10 @@ class LiveBodies:
         except NotEncodable as error:
             return str(error)
 
+    def ended(self, ref: Ref[Any]) -> Finished | None:
+        """How what a Ref stands for ended; None while it has not been delivered."""
+        return self._results.get(ref._task)
+
     def received(self, id: TaskId) -> bool:
         """Whether some body looked at this task's failure."""
         return id in self._received
@@ -170,12 +182,15 @@ class LiveBodies:
             return
         error = body.exception()
         if error is not None:
-            self._end(task, None, record_of(error))
+            self._requests.append(BodyEnded(task, None, record_of(error), culprit(error)))
             return
         try:
-            self._end(task, encode(body.result()), None)
+            with using(self.room):
+                self._end(task, encode(body.result()), None)
         except NotEncodable as problem:
             self._end(task, None, record_of(NotEncodable(f"the workflow's result: {problem}")))
+        except (JournalError, UsageError) as problem:  # a file that cannot be kept, or is not there any more
+            self._end(task, None, record_of(problem))
 
     def _end(self, task: int, value: bytes | None, error: ErrorRecord | None) -> None:
         self._requests.append(BodyEnded(task, value, error))
@@ -337,7 +352,9 @@ class LiveBodies:
     def _error(self, finished: Finished) -> BaseException:
         assert finished.error is not None
         task = self.registry.get(finished.key)
-        return raisable(finished.key, finished.error, finished.attempts, () if task is None else task.raises)
+        error = raisable(finished.key, finished.error, finished.attempts, () if task is None else task.raises)
+        error.task_id = finished.id
+        return error
 
     # ------------------------------------------------------------ timers
 

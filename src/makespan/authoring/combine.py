@@ -6,26 +6,22 @@ unless it says otherwise.
 
 from __future__ import annotations
 
-import asyncio
-import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from hashlib import blake2b
 from operator import or_
-from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar, Union, cast, overload
 
 import msgspec
 
 from makespan.authoring.bodies import LiveBodies
-from makespan.authoring.failures import raisable
 from makespan.authoring.place import Guard, Place, current, here
 from makespan.authoring.ref import Picked, Ref, outcome_ref, several, source_of, unbound
 from makespan.authoring.signature import Pieces, bind_here
 from makespan.authoring.task import HOOKS, Task
 from makespan.authoring.trace import TraceBuilder
 from makespan.codec import Outcome
-from makespan.errors import ErrorRecord, GraphError
+from makespan.errors import GraphError
 from makespan.graph.expression import parse
 from makespan.graph.node import (
     Declaration,
@@ -39,7 +35,7 @@ from makespan.graph.node import (
     is_placeholder,
     item_placeholder,
 )
-from makespan.values import Nanos, NanoUsd, ScopeId, TaskId, nano_usd, nanos
+from makespan.values import ScopeId, TaskId
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +45,8 @@ C = TypeVar("C")
 D = TypeVar("D")
 
 _FIRST = Declaration("first", Kind.FIRST)
+FAILED = "value.status == 'failed'"
+"""The guard under which the next alternative of a fallback is tried."""
 
 
 # ---------------------------------------------------------------- gather and outcome
@@ -228,17 +226,22 @@ class _Alternatives:
         self._tasks = fallback._tasks
 
     def __call__(self, *args: Any, **kwargs: Any) -> Ref[Any]:
-        place = here("ms.fallback")
-        refs = [_leaf(self._tasks[0](*args, **kwargs))]
-        for task in self._tasks[1:]:
-            failed = Guard(Source(refs[-1]._task, (), Mode.OUTCOME), "value.status == 'failed'", True)
-            token = current.set(place.guarded(failed))
-            try:
-                refs.append(_leaf(task(*args, **kwargs)))
-            finally:
-                current.reset(token)
-        node = place.special(_FIRST, (), tuple(source_of(ref) for ref in refs), first=First())
-        return _joined(place, node, refs, many=False)
+        return tried_in_order([partial(task, *args, **kwargs) for task in self._tasks])
+
+
+def tried_in_order(calls: Sequence[Callable[[], Ref[Any]]]) -> Ref[Any]:
+    """The value of the first call that does not fail; each is made under a guard that the one before has failed."""
+    place = here("ms.fallback")
+    refs = [_leaf(calls[0]())]
+    for call in calls[1:]:
+        failed = Guard(Source(refs[-1]._task, (), Mode.OUTCOME), FAILED, True)
+        token = current.set(place.guarded(failed))
+        try:
+            refs.append(_leaf(call()))
+        finally:
+            current.reset(token)
+    node = place.special(_FIRST, (), tuple(source_of(ref) for ref in refs), first=First())
+    return _joined(place, node, refs, many=False)
 
 
 def fallback(*tasks: Task[P, T]) -> Task[P, T]:
@@ -296,9 +299,10 @@ def map(fn: Any, items: Any, /, *, errors: str = "raise", limit: int | None = No
 
 def _eager_map(place: Place, fn: Any, items: list[Any], errors: Errors, limit: int, key: Any) -> Ref[Any]:
     real = place.real
-    if limit:
+    if limit or errors != Errors.RAISE:
         real = place.scope_id("map")
-        place.builder.open_scope(Scope(real, place.real, "map", None, None, limit))
+        tolerant = errors != Errors.RAISE
+        place.builder.open_scope(Scope(real, place.real, "map", None, None, limit, tolerant=tolerant))
     seen: dict[bytes, int] = {}
     refs = []
     for item in items:
@@ -361,77 +365,6 @@ def _template_map(place: Place, fn: Any, items: Ref[Any], errors: Errors, limit:
 def _element(kind: Any) -> Any:
     arguments = getattr(kind, "__args__", ())
     return arguments[0] if arguments else Any
-
-
-# ---------------------------------------------------------------- scope
-
-
-class scope:  # noqa: N801 - reads as a statement: `async with ms.scope("booking"):`
-    """A named part of a run with its own limits: `async with` (or `with` in plain workflows).
-
-    Leaving it by an exception cancels what still runs in it; leaving it otherwise waits for its tasks. Its budget or
-    deadline cancels its tasks and raises LimitError at the `async with`.
-    """
-
-    def __init__(self, name: str, *, budget_usd: float | None = None, deadline_s: float | None = None) -> None:
-        if not re.fullmatch(r"\S.{0,99}", name):
-            raise GraphError("a scope's name has 1 to 100 characters: it is how its tasks are known after a restart")
-        self._name = name
-        self._budget = None if budget_usd is None else NanoUsd(nano_usd(budget_usd))
-        self._deadline = None if deadline_s is None else Nanos(nanos(deadline_s))
-        self._error: ErrorRecord | None = None
-        self._ended: asyncio.Future[None] | None = None
-
-    def _enter(self) -> Place:
-        outer = here("ms.scope")
-        self._outer = outer
-        self._id = outer.scope_id(self._name)
-        outer.builder.open_scope(Scope(self._id, outer.real, self._name, self._budget, self._deadline))
-        self._token = current.set(Place(outer.builder, self._id, self._id, outer.guards, outer.depth))
-        return outer
-
-    def __enter__(self) -> scope:
-        self._enter()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        current.reset(self._token)
-        if isinstance(self._outer.builder, LiveBodies):
-            self._outer.builder.close_scope(self._id, error is not None)
-
-    async def __aenter__(self) -> scope:
-        bodies = _live("async with ms.scope")
-        self._enter()
-        self._task = asyncio.current_task()
-        bodies.on_scope_end(self._id, self._on_end)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is GeneratorExit:
-            return  # the body is dropped, from outside of its context: nobody will hear of anything
-        current.reset(self._token)
-        bodies = self._outer.builder
-        assert isinstance(bodies, LiveBodies)
-        if self._error is None:
-            self._ended = bodies.loop.create_future()
-            bodies.close_scope(self._id, error is not None)
-            await self._ended
-        if self._error is not None and (kind is None or issubclass(kind, (asyncio.CancelledError, Exception))):
-            if kind is not None and issubclass(kind, asyncio.CancelledError) and self._task is not None:
-                self._task.uncancel()
-            raise raisable(f"scope {self._name}", self._error, (), ()) from None
-
-    def _on_end(self, error: ErrorRecord | None) -> None:
-        if error is not None and self._error is None:
-            self._error = error
-            if self._ended is None and self._task is not None:
-                self._task.cancel()
-        if self._ended is not None and not self._ended.done():
-            self._ended.set_result(None)
 
 
 # ---------------------------------------------------------------- helpers

@@ -6,14 +6,19 @@ import asyncio
 import logging
 import time
 import uuid
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from hashlib import blake2b
+from pathlib import Path
 from random import Random
 from typing import Protocol
 
 from makespan.authoring.place import InsideTask, current
+from makespan.authoring.schedule import scheduled_moment
 from makespan.errors import GraphError
+from makespan.files import make_workdir
+from makespan.logs import logger
 from makespan.ports import AttemptInfo
 
 
@@ -45,6 +50,20 @@ class Context(Protocol):
     def remaining_usd(self) -> float: ...
 
     @property
+    def scheduled_at(self) -> datetime:
+        """The moment for which a schedule started this run, in the schedule's zone; the same on every life of it.
+
+        Raises GraphError in a run that no schedule started.
+        """
+        ...
+
+    @property
+    def workdir(self) -> Path: ...
+
+    @property
+    def slots(self) -> Mapping[str, tuple[int, ...]]: ...
+
+    @property
     def log(self) -> logging.Logger: ...
 
     @property
@@ -58,8 +77,9 @@ class Context(Protocol):
 class TaskContext:
     """Context of an attempt."""
 
-    def __init__(self, info: AttemptInfo) -> None:
+    def __init__(self, info: AttemptInfo, inside: InsideTask | None = None) -> None:
         self.info = info
+        self._inside = inside or InsideTask(info.key, info)
         self.run_id = info.run_id
         self.task = info.key
         self.attempt = info.attempt
@@ -80,8 +100,28 @@ class TaskContext:
         return (self.info.deadline_ns - time.time_ns()) / 1e9
 
     @property
+    def scheduled_at(self) -> datetime:
+        return scheduled_moment(self.info.scheduled_ns, self.info.zone, self.run_id)
+
+    @property
+    def workdir(self) -> Path:
+        """An empty directory of this attempt alone, made at the first look and removed when the attempt has ended:
+        what is to stay is returned as `ms.File(workdir / name)`. On the store's disk."""
+        inside, info = self._inside, self.info
+        if inside.workdir is None:
+            attempt = f"{info.task_id.hex()[:16]}-{info.generation}-{info.attempt}"
+            inside.workdir = make_workdir(info.files, info.run_id, attempt)
+        return inside.workdir
+
+    @property
+    def slots(self) -> Mapping[str, tuple[int, ...]]:
+        """Numbers, from 0, of the units of each pool that `needs=` asked for: `slots["gpu"][0]`. No two attempts have
+        one at the same time, in whatever process."""
+        return self.info.units
+
+    @property
     def log(self) -> logging.Logger:
-        return logging.getLogger(f"makespan.task.{self.task}")
+        return logger(f"makespan.task.{self.task}")
 
     @property
     def random(self) -> Random:
@@ -107,7 +147,7 @@ class BodyContext:
         self.run_id, self.task = run_id, task
         self.idempotency_key = blake2b(run_id.encode() + task_id, digest_size=16).hexdigest()
         self.random = Random(f"{seed}:{task_id.hex()}:body")
-        self.log = logging.getLogger(f"makespan.workflow.{task}")
+        self.log = logger(f"makespan.workflow.{task}")
         self._started_wall_ns = started_wall_ns
         self.now_ns = 0
         self.is_over = False
@@ -118,6 +158,19 @@ class BodyContext:
         """Its asyncio tasks that ended with an exception."""
         self.deadline_ns: int | None = None
         self.remaining_usd = float("inf")
+        self.scheduled: tuple[int | None, str] = (None, "")
+
+    @property
+    def scheduled_at(self) -> datetime:
+        return scheduled_moment(*self.scheduled, self.run_id)
+
+    @property
+    def workdir(self) -> Path:
+        raise GraphError("a workflow's body has no working directory: write files in a task")
+
+    @property
+    def slots(self) -> Mapping[str, tuple[int, ...]]:
+        return {}
 
     @property
     def remaining_s(self) -> float:
@@ -134,7 +187,7 @@ def context() -> Context:
     """The context of the running task or workflow body. Raises GraphError outside of both."""
     inside = current.get()
     if isinstance(inside, InsideTask) and inside.info is not None:
-        return TaskContext(inside.info)
+        return TaskContext(inside.info, inside)
     body = running_body.get()
     if body is None or isinstance(inside, InsideTask):
         raise GraphError("ms.context() works while a task or an async workflow runs")

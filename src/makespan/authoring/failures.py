@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from makespan.errors import ErrorRecord, LimitError, TaskError, qualified_name
+from makespan.values import TaskId
 
 _LIMIT = "makespan.errors.LimitError"
 
@@ -26,6 +27,19 @@ def raisable(
             TaskError.__init__(error, task, record, attempts)
             return error
     return TaskError(task, record, attempts)
+
+
+def culprit(error: BaseException) -> TaskId | None:
+    """The task whose failure an exception is, or was raised for; None when it tells of none."""
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, TaskError) and error.task_id:
+            return TaskId(error.task_id)
+        if isinstance(error, BaseExceptionGroup):
+            return next(filter(None, map(culprit, error.exceptions)), None)
+        error = error.__cause__ or error.__context__ or error
+    return None
 
 
 @lru_cache(maxsize=256)

@@ -6,8 +6,9 @@ INSIDE_A_TASK, and outside of both it is empty, which makes calls unbound Refs.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -32,8 +33,12 @@ class Registry:
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task[..., Any]] = {}
+        self.inlined: list[Any] = []
+        """Plain workflows that were called while tracing (`trace.Inlined`), inner ones first."""
         self.awaited: dict[Declaration, Any] = {}
         """What each SIGNAL's message must be: its declared type."""
+        self.stand_in: Callable[[Task[..., Any]], Task[..., Any]] | None = None
+        """Gives what is called in place of a task, where the engine has fakes."""
 
     def add(self, task: Task[..., Any]) -> None:
         known = self._tasks.setdefault(task.key, task)
@@ -41,16 +46,23 @@ class Registry:
             raise GraphError(
                 f"two functions have the key {task.key!r} ({known.where} and {task.where}); give one of them key=..."
             )
+        if task.undo is not None and task.undo.key not in self:
+            self.add(task.undo)
 
     def copy(self) -> Registry:
         """The same, for one more run: what that adds stays with it."""
         registry = Registry()
         registry._tasks.update(self._tasks)
         registry.awaited.update(self.awaited)
+        registry.stand_in = self.stand_in
         return registry
 
     def get(self, key: str) -> Task[..., Any] | None:
         return self._tasks.get(key)
+
+    def all(self) -> list[Task[..., Any]]:
+        """Every task, in the order of their first calls."""
+        return list(self._tasks.values())
 
     def __contains__(self, key: str) -> bool:
         return key in self._tasks
@@ -130,8 +142,14 @@ class Place:
         """Make the call a node and give its Ref."""
         called = self._called.get(id(task))
         if called is None:
-            called = self._called[id(task)] = Called(self.inside, task)
-            self.builder.registry.add(task)
+            registry = self.builder.registry
+            chosen = task if registry.stand_in is None else registry.stand_in(task)
+            models = models_here.get()
+            if models and chosen.takes_models and not chosen.chosen_models:
+                chosen = chosen.options(models=models)
+            called = self._called[id(task)] = Called(self.inside, chosen)
+            called.task = task
+            registry.add(chosen)
         pieces, sources = called.encode(args, kwargs)
         if called.after:
             sources = [*sources, *(Source(ref._task, (), Mode.AFTER) for ref in called.after)]
@@ -218,12 +236,16 @@ def with_name(expression: str, name: str) -> str:
 class InsideTask:
     """Marks that a task's code is running, and as which attempt."""
 
-    __slots__ = ("info", "key")
+    __slots__ = ("info", "key", "workdir")
 
     def __init__(self, key: str, info: AttemptInfo | None = None) -> None:
         self.key, self.info = key, info
+        self.workdir: Path | None = None
+        """Made when the code first asks for it; removed when the attempt has ended."""
 
 
+models_here: ContextVar[tuple[str, ...]] = ContextVar("makespan_models", default=())
+"""What a workflow was told by `.options(models=...)`: for every prompt inside that was not told so itself."""
 current: ContextVar[Place | InsideTask | None] = ContextVar("makespan_place", default=None)
 
 

@@ -4,211 +4,96 @@
     def grade(question: str, answer: str) -> Grade:
         return chat(f"Is {answer} a good answer to {question}?", system="Be strict.")
 
-The body runs once, is pure Python and ends in `chat(...)`; `chat()` alone takes the docstring as the template. The
-answer is constrained by the type's JSON Schema where the model can, validated always, and asked for again when it does
-not fit, before it is a failure.
+The body is pure Python and ends in `chat(...)`; `chat()` alone takes the docstring as the template. The answer is
+constrained by the type's JSON Schema where the model can, validated always, and asked for again when it does not fit,
+before it is a failure. With `tools=` or `check=` it is an agent: see `agent.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, Never, ParamSpec, TypeVar, Unpack
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar, Unpack, cast
 
-import msgspec
-
-from makespan.authoring.place import InsideTask, current
+from makespan.authoring.agent import CHECK_TURNS, MAX_TURNS, Agent, AgentLimits
+from makespan.authoring.history import HISTORY_CHARACTERS
+from makespan.authoring.model_task import ModelCode, ModelTask, Opening, Structured
 from makespan.authoring.task import Task, TaskOptions
-from makespan.errors import GraphError, ProviderError
-from makespan.graph.node import Effect, Options
-from makespan.ports import AttemptInfo, Message, Model, ModelReply, ModelRequest, Produced, Services
-from makespan.values import NanoUsd, Usage
+from makespan.authoring.turn import model_options
+from makespan.errors import GraphError
+from makespan.ports import ModelReply, ModelRequest, TaskCode
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-DEFAULT_MODELS = ("default",)
-PROMPT_RETRIES = 2
-REASKS = 1
-"""Times an answer that does not fit its type is asked for again within one attempt."""
 MAX_TOKENS = 512
 
 
-class Conversation(BaseException):
-    """What `chat` raises: the messages, on their way out of the prompt's body."""
-
-    def __init__(self, messages: tuple[Message, ...], system: str) -> None:
-        super().__init__("ms.chat() ends a prompt's body: nothing runs after it")
-        self.messages, self.system = messages, system
-
-
-def chat(*parts: str | Message | Iterable[Message], system: str = "") -> Never:
-    """End a prompt's body with what to say to the model.
-
-    Args:
-        parts: texts (user messages), Messages, or lists of them, in order. None: the docstring is the template, where
-            `{name}` stands for a parameter.
-    """
-    messages: list[Message] = []
-    for part in parts:
-        if isinstance(part, str):
-            messages.append(Message.user(part))
-        elif isinstance(part, Message):
-            messages.append(part)
-        else:
-            messages.extend(part)
-    raise Conversation(tuple(messages), system)
-
-
-class Prompt(Task[P, R]):
+class Prompt(ModelTask[P, R]):
     """A task answered by a model."""
 
     def __init__(self, fn: Callable[P, R], options: TaskOptions, max_tokens: int, temperature: float) -> None:
-        models = tuple(options.get("models", DEFAULT_MODELS))
-        if not models:
-            raise GraphError(f"the prompt {fn.__name__} has an empty list of models")
-        defaults = Options(effect=Effect.IDEMPOTENT, retries=PROMPT_RETRIES, models=models, priced=True)
-        super().__init__(fn, options, defaults=defaults)
+        super().__init__(fn, options, defaults=model_options(fn, options))
         self.max_tokens, self.temperature = max_tokens, temperature
+
+    def code_with(self, structured: Structured) -> TaskCode:
+        return PromptCode(self, structured)
+
+
+class PromptCode(ModelCode):
+    """A prompt behind the TaskCode port."""
+
+    def __init__(self, task: Prompt[..., Any], structured: Structured) -> None:
+        super().__init__(task, structured)
+        self._opening = Opening(task, structured, task.max_tokens, task.temperature)
+        self.request = self._opening.request  # type: ignore[method-assign]  # a prompt asks what its body says
+
+    def read(self, reply: ModelReply, request: ModelRequest) -> Any:
+        return self._structured.read(reply, self._task.returns)
 
 
 class _PromptDecorator:
     """What `@prompt(...)` gives."""
 
-    def __init__(self, options: TaskOptions, max_tokens: int, temperature: float) -> None:
-        self._given = (options, max_tokens, temperature)
+    def __init__(self, make: Callable[[Callable[..., Any]], Task[..., Any]]) -> None:
+        self._make = make
 
     def __call__(self, fn: Callable[P, R], /) -> Task[P, R]:
-        return Prompt(fn, *self._given)
+        return cast("Task[P, R]", self._make(fn))
 
 
 def prompt(
-    *, max_tokens: int = MAX_TOKENS, temperature: float = 0.0, **options: Unpack[TaskOptions]
+    *,
+    max_tokens: int = MAX_TOKENS,
+    temperature: float = 0.0,
+    tools: Sequence[Task[..., Any]] = (),
+    check: Callable[[Any], object] | Task[[Any], Any] | None = None,
+    max_turns: int | None = None,
+    history: int | None = None,
+    **options: Unpack[TaskOptions],
 ) -> _PromptDecorator:
-    """Declare a prompt. `models` are names from the configuration, best first choice first."""
-    return _PromptDecorator(options, max_tokens, temperature)
+    """Declare a prompt. `models` are names from the configuration, best first choice first.
+
+    With `tools` or `check` it is an agent: a workflow whose model turns and tool calls are tasks of the run. Its
+    `models`, `retries`, `timeout_s`, `needs` and `stream` are each turn's, its `budget_usd` and `deadline_s` the whole.
+
+    Args:
+        max_tokens: completion tokens of one answer at most.
+        tools: tasks and workflows the model may call, under their function's name.
+        check: a function or task of the answer; `ms.Retry("why")` from it sends the reason back to the model,
+            anything else it raises fails the agent. What it returns is ignored.
+        max_turns: model turns at most, the last without tools; 8, without tools 3.
+        history: characters of the conversation a turn is shown, 100,000; see `history.py` for what is left out.
+    Raises:
+        GraphError: an option that makes no sense, or a tool whose parameters have no JSON Schema.
+    """
+    if not tools and check is None:
+        for name, value in (("max_turns", max_turns), ("history", history)):
+            if value is not None:
+                raise GraphError(f"{name}={value!r} belongs to prompts with tools= or check=")
+        return _PromptDecorator(lambda fn: Prompt(fn, options, max_tokens, temperature))
+    turns = (MAX_TURNS if tools else CHECK_TURNS) if max_turns is None else max_turns
+    limits = AgentLimits(turns, HISTORY_CHARACTERS if history is None else history, max_tokens, temperature)
+    return _PromptDecorator(lambda fn: Agent(fn, options, tuple(tools), check, limits))
 
 
-class Structured:
-    """How answers are asked for and read: filled in by the engine with the functions of the models layer."""
-
-    def __init__(
-        self,
-        schema_of: Callable[[Any], dict[str, Any] | None],
-        read: Callable[[ModelReply, Any], Any],
-        reask: Callable[[tuple[Message, ...], ModelReply, ProviderError], tuple[Message, ...]],
-        reaskable: frozenset[str],
-        render: Callable[[str, dict[str, str]], str],
-    ) -> None:
-        self.schema_of, self.read, self.reask, self.reaskable, self.render = schema_of, read, reask, reaskable, render
-
-
-class PromptCode:
-    """A prompt behind the TaskCode port."""
-
-    executor: Literal["inline", "asyncio", "thread", "process"] = "asyncio"
-
-    def __init__(self, task: Prompt[..., Any], structured: Structured) -> None:
-        self._task = task
-        self._structured = structured
-        self.key, self.target = task.key, task.target
-        self._schema = structured.schema_of(task.returns)
-        self._inside = InsideTask(task.key)
-
-    def invoke(self, args: bytes, info: AttemptInfo) -> Produced:
-        raise GraphError("prompts are asynchronous")
-
-    async def invoke_async(self, args: bytes, info: AttemptInfo) -> Produced:
-        """Ask the models in order until one gives an answer that fits."""
-        services = info.services
-        assert services is not None
-        current.set(InsideTask(self.key, info))
-        request = self.request(args, info.seed)
-        spent, usage = NanoUsd(0), Usage()
-        names = self._task.declaration.options.models
-        for place, name in enumerate(names):
-            try:
-                answer, cost, used = await self._ask(services, name, request)
-                return Produced(self._task.signature.result.encode(answer), NanoUsd(spent + cost), usage + used)
-            except Spent as failure:
-                spent, usage = NanoUsd(spent + failure.cost), usage + failure.usage
-                if place == len(names) - 1:
-                    raise failure.with_totals(spent, usage) from failure.error
-        raise AssertionError("a prompt has at least one model")
-
-    async def _ask(self, services: Services, name: str, request: ModelRequest) -> tuple[Any, NanoUsd, Usage]:
-        """One model's answer, asked for again when it does not fit."""
-        cost, usage = NanoUsd(0), Usage()
-        messages = request.messages
-        for asked in range(REASKS + 1):
-            try:
-                model: Model = services.model(name)
-                reply = await model.complete(msgspec.structs.replace(request, messages=messages))
-                usage = usage + reply.usage
-                cost = NanoUsd(cost + services.cost(model.name, reply.usage))
-            except ProviderError as error:
-                raise Spent(error, cost, usage) from error
-            try:
-                return self._structured.read(reply, self._task.returns), cost, usage
-            except ProviderError as error:
-                if asked == REASKS or error.kind not in self._structured.reaskable:
-                    raise Spent(error, cost, usage) from error
-                messages = self._structured.reask(messages, reply, error)
-        raise AssertionError("unreachable")
-
-    def request(self, args: bytes, seed: int) -> ModelRequest:
-        """The request for these arguments; runs the prompt's body. Raises GraphError when it ends without `chat`."""
-        values = self._task.signature.decode(args)
-        place = current.set(self._inside)
-        try:
-            self._task.fn(**values)
-        except Conversation as said:
-            messages = said.messages or self._from_template(args)
-            system = (Message.system(said.system),) if said.system else ()
-            return ModelRequest(
-                (*system, *messages), self._schema, self._task.max_tokens, self._task.temperature, seed % 2**31
-            )
-        finally:
-            current.reset(place)
-        raise GraphError(f"the prompt {self.key} returned without ms.chat(...)")
-
-    def _from_template(self, args: bytes) -> tuple[Message, ...]:
-        template = (self._task.fn.__doc__ or "").strip()
-        if not template:
-            raise GraphError(
-                f"the prompt {self.key} calls ms.chat() without texts and has no docstring to use as the template"
-            )
-        values = self._task.signature.decode(args)
-        return (
-            Message.user(self._structured.render(template, {name: _shown(value) for name, value in values.items()})),
-        )
-
-    def worst_case(self, args: bytes, services: Services) -> NanoUsd:
-        """Most that one attempt can cost: every model of the list, every re-ask, at its bound."""
-        request = self.request(args, 0)
-        total = 0
-        for name in self._task.declaration.options.models:
-            model = services.model(name)
-            bound = model.worst_case(request)
-            once = services.cost(model.name, bound)
-            if once:
-                longer = Usage(bound.prompt_tokens + bound.completion_tokens + 512, 0, bound.completion_tokens)
-                total += once + REASKS * services.cost(model.name, longer)
-        return NanoUsd(total)
-
-
-class Spent(ProviderError):
-    """A model call that failed after it used something."""
-
-    def __init__(self, error: ProviderError, cost: NanoUsd, usage: Usage) -> None:
-        super().__init__(str(error), kind=error.kind, retryable=error.retryable, retry_after_s=error.retry_after_s)
-        self.error, self.cost, self.usage = error, cost, usage
-
-    def with_totals(self, cost: NanoUsd, usage: Usage) -> Spent:
-        return Spent(self.error, cost, usage)
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-__all__ = ["Conversation", "Prompt", "PromptCode", "Spent", "Structured", "chat", "prompt"]
+__all__ = ["Prompt", "PromptCode", "prompt"]

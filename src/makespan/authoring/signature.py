@@ -15,11 +15,14 @@ from typing import Any, TypedDict
 
 import msgspec
 
+from makespan.authoring.provide import check_needs, check_order, injections, not_an_argument
 from makespan.authoring.ref import Ref
-from makespan.codec import MAX_DEPTH, Codec, Hooks, NotEncodable, check_plain
+from makespan.codec import MAX_DEPTH, Codec, Hooks, NotEncodable, check_plain, refuse_secrets
 from makespan.errors import GraphError, suggestion
+from makespan.files import File
 from makespan.graph.node import Errors, Source
 from makespan.graph.types import assignable, explain
+from makespan.redaction import KNOWN
 
 MISSING: Any = object()
 _encode = msgspec.msgpack.encode
@@ -52,6 +55,11 @@ class Parameter:
         """What each item of a list given for it must be; MISSING where that depends, or no list fits."""
         self.exact = codec.exact if codec.exact in (int, str, bool, bytes) else None
         self.head = _encode(name)
+        if isinstance(default, File):
+            raise GraphError(
+                f"the default of {name!r} is a File, whose content would be taken nobody knows when; "
+                "make it `File | None = None`, or give the file at the call"
+            )
         self.default = MISSING if default is MISSING else codec.encode(default)
 
 
@@ -60,8 +68,14 @@ class Signature:
 
     def __init__(self, fn: Callable[..., Any], key: str, hooks: Hooks, *, result: Any = MISSING) -> None:
         self.fn, self.key = fn, key
-        hints = _hints(fn)
-        self.parameters = [self._parameter(p, hints, hooks) for p in inspect.signature(fn).parameters.values()]
+        self.injected = injections(fn, key)
+        """What the engine fills in, by parameter: no arguments of the task."""
+        if self.injected:
+            check_order(fn, key)
+            check_needs(self.injected, key)
+        hints = _hints(fn, self.injected)
+        declared = inspect.signature(fn).parameters.values()
+        self.parameters = [self._parameter(p, hints, hooks) for p in declared if p.name not in self.injected]
         self.names = {p.name: i for i, p in enumerate(self.parameters)}
         self.positional = sum(p.kind is not inspect.Parameter.KEYWORD_ONLY for p in self.parameters)
         self.returns = hints.get("return", Any) if result is MISSING else result
@@ -126,14 +140,28 @@ class Signature:
                 parts.append(parameter.head)
                 parts.append(encoded)
                 count += 1
-        return pieces.done(_map_header(count)), pieces.sources
+        done = pieces.done(_map_header(count))
+        if KNOWN.has_any:
+            self._refuse_secrets(done)
+        return done, pieces.sources
+
+    def _refuse_secrets(self, encoded: Args) -> None:
+        try:
+            refuse_secrets(encoded)
+        except NotEncodable as error:
+            raise GraphError(f"an argument of {self.key}: {error}") from None
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         if len(args) > self.positional:
-            raise GraphError(f"{self.key} takes {self.positional} positional arguments, {len(args)} were given")
+            injected = f" ({', '.join(self.injected)}: injected)" if self.injected else ""
+            raise GraphError(
+                f"{self.key} takes {self.positional} positional arguments, {len(args)} were given{injected}"
+            )
         values: list[Any] = [*args, *([MISSING] * (len(self.parameters) - len(args)))]
         for name, value in kwargs.items():
             place = self.names.get(name)
+            if place is None and name in self.injected:
+                raise not_an_argument(name, self.injected[name], self.key)
             if place is None:
                 raise GraphError(f"{self.key} has no parameter {name!r}{suggestion(name, self.names)}")
             if values[place] is not MISSING:
@@ -309,9 +337,14 @@ def value_type(annotation: Any) -> Any:
     return arguments[1] if is_mapping else Any
 
 
-def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
+def _hints(fn: Callable[..., Any], injected: Mapping[str, Any]) -> dict[str, Any]:
+    """Declared types; those of injected parameters may stand under TYPE_CHECKING, nothing is encoded by them."""
     try:
-        return typing.get_type_hints(fn, include_extras=True)
+        if not injected:
+            return typing.get_type_hints(fn, include_extras=True)
+        declared = getattr(fn, "__annotations__", {})
+        shown = types.SimpleNamespace(__annotations__={n: kind for n, kind in declared.items() if n not in injected})
+        return typing.get_type_hints(shown, getattr(inspect.unwrap(fn), "__globals__", {}), include_extras=True)
     except NameError as error:
         raise GraphError(f"{fn.__qualname__}: the annotation {error.name!r} is not defined at module level") from None
 

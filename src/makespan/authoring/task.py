@@ -9,11 +9,13 @@ fetch.options(priority=5)   the same task with other options; part of the call's
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from hashlib import blake2b
 from math import isfinite
+from types import CellType, CodeType
 from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 import msgspec
@@ -21,8 +23,10 @@ import msgspec
 from makespan.authoring.place import InsideTask, Place, current
 from makespan.authoring.ref import Ref, unbound
 from makespan.authoring.signature import AuthoringHooks, Signature
+from makespan.authoring.undoing import undo_of
 from makespan.codec import NotEncodable
-from makespan.errors import GraphError, qualified_name, suggestion
+from makespan.errors import EngineBug, GraphError, qualified_name, suggestion
+from makespan.files import ROOM, mentions_file, remove_workdir
 from makespan.graph.node import Declaration, Effect, Kind, Options
 from makespan.ports import AttemptInfo, Produced, TaskCode
 from makespan.values import Nanos, NanoUsd, nano_usd, nanos
@@ -62,12 +66,15 @@ class TaskOptions(TypedDict, total=False):
 
 
 _DECLARED = frozenset(TaskOptions.__annotations__)
+_OF_WORKFLOWS = frozenset({"schedule", "on_end"})
 
 
 class Task(Generic[P, T_co]):
     """A task: call it in a workflow, or give the call to `ms.run`. Made by `@ms.task` and its siblings."""
 
     kind = Kind.CALL
+    takes_models = False
+    """Whether `models` means something to it: prompts, and workflows, which hand it to the prompts inside."""
 
     def __init__(self, fn: Callable[..., Any], options: TaskOptions, *, defaults: Options = NO_OPTIONS) -> None:
         self.fn = fn
@@ -75,6 +82,7 @@ class Task(Generic[P, T_co]):
         self._defaults = defaults
         self._overrides: dict[str, Any] = {}
         check_options(self._options, fn)
+        check_cache(self._options, self.kind, fn)
         name = getattr(fn, "__qualname__", type(fn).__name__)
         if "<lambda>" in name and "key" not in options:
             raise GraphError("a lambda needs key=...: its place in the code is not a name")
@@ -108,6 +116,7 @@ class Task(Generic[P, T_co]):
         copy = self._copy()
         copy._overrides = {**self._overrides, **options}
         copy._options = {**self._options, **options}
+        check_cache(copy._options, self.kind, self.fn)
         copy.key = copy._options.get("key") or self.key
         return copy
 
@@ -141,9 +150,19 @@ class Task(Generic[P, T_co]):
         return found
 
     def _declare(self) -> Declaration:
+        alone = self.declared_alone()
+        return alone if self.undo is None else msgspec.structs.replace(alone, undo=undo_of(self, alone.options))
+
+    def declared_alone(self) -> Declaration:
+        """The declaration without the undo: an undo is not undone."""
         returns = self.returns
         name = getattr(returns, "__name__", None) or str(returns)
         return Declaration(self.key, self.kind, read_options(self._options, self._defaults), name, code_digest(self.fn))
+
+    @property
+    def chosen_models(self) -> tuple[str, ...]:
+        """The models given by `.options(models=...)`."""
+        return tuple(self._overrides.get("models", ()))
 
     @property
     def after(self) -> Sequence[Ref[Any]]:
@@ -151,16 +170,33 @@ class Task(Generic[P, T_co]):
         return cast("Sequence[Ref[Any]]", self._options.get("after", ()))
 
     @property
+    def undo(self) -> Task[Any, Any] | None:
+        """The task that undoes a result of this one."""
+        return self._options.get("undo")
+
+    @property
     def identity(self) -> bytes:
         """What a call's id is made from besides scope and arguments: key, version, options given at the call."""
         changed = {k: v for k, v in self._overrides.items() if k not in ("key", "after")}
         options = msgspec.msgpack.encode(read_options(cast("TaskOptions", changed), Options())) if changed else b""
+        if isinstance(changed.get("undo"), Task):
+            options += b"undo:" + changed["undo"].identity
         return f"{self.key}\0{self._options.get('version', '')}\0".encode() + options
 
     @property
     def code(self) -> TaskCode:
         """The function behind the TaskCode port; worker processes ask for it too."""
         return FunctionCode(self)
+
+    def body(self, values: dict[str, Any], options: Options) -> Coroutine[Any, Any, Any]:
+        """What runs live for a call of a workflow, with the options of that call."""
+        started: Coroutine[Any, Any, Any] = self.fn(**values)
+        return started
+
+    @property
+    def parts(self) -> tuple[Task[..., Any], ...]:
+        """Tasks it calls without naming them in its code."""
+        return ()
 
     @property
     def is_async(self) -> bool:
@@ -197,11 +233,27 @@ def check_options(options: Mapping[str, Any], fn: Any) -> None:
     """Refuse unknown options, with a suggestion, and values that make no sense."""
     where = getattr(fn, "__name__", fn)
     for name, value in options.items():
+        if name in _OF_WORKFLOWS:
+            raise GraphError(f"{where}: {name} belongs in the decorator of a workflow: @ms.workflow({name}=...)")
         if name not in _DECLARED:
             raise GraphError(f"{where}: no option is called {name!r}{suggestion(name, _DECLARED)}")
         wanted = _wanted(name, value)
         if wanted is not None:
             raise GraphError(f"{where}: {name}={value!r}: {wanted}")
+
+
+def check_cache(options: Mapping[str, Any], kind: Kind, fn: Any) -> None:
+    """Refuse `cache_s` where a stored result cannot stand in for doing it."""
+    if options.get("cache_s") is None:
+        return
+    where = getattr(fn, "__name__", fn)
+    if options.get("effect") == "irreversible":
+        raise GraphError(
+            f"{where}: cache_s on a task with effect='irreversible' would let an old result stand for something that "
+            "was not done; leave cache_s out, or say effect='idempotent' where a result may stand for doing it again"
+        )
+    if kind != Kind.CALL:
+        raise GraphError(f"{where}: cache_s is for tasks and prompts without tools; put it on those that this workflow calls")
 
 
 def _wanted(name: str, value: Any) -> str | None:
@@ -269,12 +321,30 @@ def _classes(given: Any) -> tuple[type[BaseException], ...]:
 
 
 def code_digest(fn: Callable[..., Any]) -> str:
-    """16 hex digits over the function's bytecode, constants and docstring; empty for callables without code."""
+    """16 hex digits over the function's code with the functions inside it, docstring, and the plain values it closes
+    over; empty for callables without code. What it calls elsewhere is not in it: that is what `version=` is for."""
     code = getattr(fn, "__code__", None)
     if code is None:
         return ""
-    said = (code.co_code, repr([c for c in code.co_consts if not hasattr(c, "co_code")]), code.co_names, fn.__doc__)
+    said = (_said(code), fn.__doc__, [_held(cell) for cell in getattr(fn, "__closure__", None) or ()])
     return blake2b(repr(said).encode(), digest_size=8).hexdigest()
+
+
+def _said(constant: Any) -> Any:
+    """A constant of a function, nested code too, in an order that is the same in every process."""
+    if isinstance(constant, CodeType):
+        return constant.co_code, [_said(each) for each in constant.co_consts], constant.co_names
+    if isinstance(constant, frozenset):
+        return "frozenset", sorted(map(repr, constant))
+    return [_said(each) for each in constant] if isinstance(constant, tuple) else repr(constant)
+
+
+def _held(cell: CellType) -> str:
+    try:
+        value = cell.cell_contents
+    except ValueError:  # not filled yet
+        return ""
+    return repr(value) if isinstance(value, str | int | float | bytes | None) else ""
 
 
 class FunctionCode:
@@ -284,33 +354,55 @@ class FunctionCode:
         self._fn = task.fn
         self._decode = task.signature.decode
         self._encode = task.signature.result.encode
+        self.injects = task.signature.injected
+        self._gives_files = mentions_file(task.returns)
         self.key = task.key
         self.target = task.target
         self.executor = _executor(task)
 
     def invoke(self, args: bytes, info: AttemptInfo) -> Produced:
         """Run the function here and now."""
-        place = current.set(InsideTask(self.key, info))
+        inside = InsideTask(self.key, info)
+        place, room = current.set(inside), ROOM.set(info.files)
         try:
-            value = self._fn(**self._decode(args))
-            try:
-                return Produced(self._encode(value))
-            except NotEncodable as error:
-                raise self._odd_result(error) from None
+            values = self._decode(args)
+            if self.injects:
+                values.update(self._injected(info))
+            return self._produced(self._fn(**values))
         finally:
+            ROOM.reset(room)
             current.reset(place)
+            if inside.workdir is not None:
+                remove_workdir(inside.workdir)
 
     async def invoke_async(self, args: bytes, info: AttemptInfo) -> Produced:
         """Run the coroutine function; the caller gives every attempt a context of its own."""
-        current.set(InsideTask(self.key, info))
-        value = await self._fn(**self._decode(args))
+        inside = InsideTask(self.key, info)
+        current.set(inside)
+        ROOM.set(info.files)
+        try:
+            values = self._decode(args)
+            if self.injects:
+                values.update(self._injected(info))
+            value = await self._fn(**values)
+            if self._gives_files:  # reading and syncing their content is no work for the loop
+                return await asyncio.to_thread(self._produced, value)
+            return self._produced(value)
+        finally:
+            if inside.workdir is not None:
+                remove_workdir(inside.workdir)
+
+    def _produced(self, value: Any) -> Produced:
         try:
             return Produced(self._encode(value))
         except NotEncodable as error:
-            raise self._odd_result(error) from None
+            raise NotEncodable(f"the result of {self.key}: {error}") from None
 
-    def _odd_result(self, error: NotEncodable) -> NotEncodable:
-        return NotEncodable(f"the result of {self.key}: {error}")
+    def _injected(self, info: AttemptInfo) -> Mapping[str, Any]:
+        if info.injected is None:
+            raise EngineBug(f"{self.key} was started before {', '.join(self.injects)} was opened")
+        injected: Mapping[str, Any] = info.injected
+        return injected
 
 
 def _executor(task: Task[..., Any]) -> Literal["inline", "asyncio", "thread", "process"]:

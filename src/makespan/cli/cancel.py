@@ -11,6 +11,7 @@ import click
 from makespan.cli.options import DURATION, json_option, store_option
 
 if TYPE_CHECKING:
+    from makespan.machine.state import State
     from makespan.ports import Journal, RunRow
 
 WAIT_S = 30.0
@@ -85,6 +86,21 @@ def _ask_owner(journal: Journal, row: RunRow, wait_s: float) -> None:
     )
 
 
+def _refuse_what_is_to_undo(state: State) -> None:
+    """Undoing needs the workflow's code, which this command does not load."""
+    from makespan.errors import UsageError
+    from makespan.machine.compensation import owes
+    from makespan.traces.words import name_of, short_id
+
+    owed = owes(state)
+    if owed:
+        names = ", ".join(f"{name_of(task)} ({short_id(task)})" for task in owed[:6])
+        raise UsageError(
+            f"run {state.run_id} cannot just be cancelled: {names} must be undone or settled before; "
+            f"do that with: makespan resume {state.run_id} --cancel"
+        )
+
+
 def _cancel_here(journal: Journal, row: RunRow) -> None:
     """Take the run, which nobody drives, write its cancellation, give it back."""
     import msgspec
@@ -102,6 +118,7 @@ def _cancel_here(journal: Journal, row: RunRow) -> None:
     )
     try:
         state = fold(journal, row.run_id)
+        _refuse_what_is_to_undo(state)
         turn = Machine(state).cancel_at_rest(wall_ns - row.started_wall_ns, AUTHOR)
         summary: Any = msgspec.json.encode(summarise(state))
         journal.append(

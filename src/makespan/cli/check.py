@@ -12,6 +12,7 @@ from makespan.cli.options import input_option, json_option, store_option
 if TYPE_CHECKING:
     from makespan.authoring.task import Task
     from makespan.config import Config
+    from makespan.documents.problems import DocumentError
 
 
 @click.command("check", short_help="Import and trace a workflow and look for problems; run nothing.")
@@ -29,9 +30,13 @@ def command(target: str, inputs: tuple[str, ...], store: str | None, as_json: bo
     from makespan.cli.targets import find_workflow
     from makespan.cli.text import clean
     from makespan.config import load_config
+    from makespan.documents.problems import DocumentError
 
     config = load_config(store=store)
-    workflow, _ = find_workflow(target)
+    try:
+        workflow, _ = find_workflow(target)
+    except DocumentError as error:
+        return _broken(error, as_json)
     if inputs:
         read_inputs(workflow, inputs)
     found = list(_problems(workflow, config))
@@ -46,6 +51,21 @@ def command(target: str, inputs: tuple[str, ...], store: str | None, as_json: bo
     if not found:
         say(f"{workflow.key} is in order")
     return min((code for _, code in found), default=DONE)
+
+
+def _broken(error: DocumentError, as_json: bool) -> int:
+    """A document that cannot be loaded: each problem on a line that editors and people can jump to."""
+    from makespan.cli.failures import USAGE, say
+    from makespan.cli.text import clean
+
+    messages = [f"{error.file}:{each.at.line}:{each.at.column}: {each.message}" for each in error.problems]
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode({"workflow": error.file, "ok": False, "problems": messages}).decode())
+    for message in messages:
+        say(clean(message))
+    return USAGE
 
 
 def _problems(workflow: Task[..., Any], config: Config) -> Iterator[tuple[str, int]]:
@@ -70,6 +90,23 @@ def _problems(workflow: Task[..., Any], config: Config) -> Iterator[tuple[str, i
                 tasks.setdefault(id(task), task)
     yield from _needs_problems(list(tasks.values()), config)
     yield from _model_problems(list(tasks.values()), config)
+    yield from _secret_problems(list(tasks.values()))
+
+
+def _secret_problems(tasks: list[Task[..., Any]]) -> Iterator[tuple[str, int]]:
+    from makespan.cli.failures import ENVIRONMENT, USAGE
+    from makespan.cli.reachable import secrets_of
+    from makespan.errors import GraphError
+
+    for task in tasks:
+        try:
+            wanted = secrets_of(task.signature.injected)
+        except GraphError as error:
+            yield str(error), USAGE
+            continue
+        for secret in wanted:
+            if secret.problem:
+                yield f"task {task.key}: the secret {secret.reference} {secret.problem}", ENVIRONMENT
 
 
 def _needs_problems(tasks: list[Task[..., Any]], config: Config) -> Iterator[tuple[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -51,9 +52,18 @@ def _values(config: Any) -> list[tuple[str, Any]]:
     ]
     for table in ("models", "prices", "pools", "rates"):
         entries = getattr(config, table)
-        rows += [(f"{table}.{name}", msgspec.to_builtins(entry)) for name, entry in entries.items()]
+        rows += [(f"{table}.{name}", _without_password(msgspec.to_builtins(entry))) for name, entry in entries.items()]
     limits = msgspec.to_builtins(Limits()) | config.limits
     return rows + [(f"limits.{name}", value) for name, value in limits.items()]
+
+
+def _without_password(entry: Any) -> Any:
+    """An address may carry one: `https://user:password@host`."""
+    if not isinstance(entry, dict):
+        return entry
+    return {
+        name: re.sub("//[^/@]*@", "//***@", each) if isinstance(each, str) else each for name, each in entry.items()
+    }
 
 
 def _shown(value: Any) -> str:

@@ -1,8 +1,11 @@
-"""`--retry TASK`, `--skip TASK`: a person's answers about tasks that wait for one."""
+"""`--retry TASK`, `--skip TASK`, `--happened TASK=JSON`: a person's answers about tasks that wait for one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
 
 from makespan.errors import UsageError, suggestion
 from makespan.graph.node import Effect
@@ -11,20 +14,30 @@ from makespan.machine.state import State
 from makespan.traces.words import name_of, short_id
 
 
-def read_decisions(state: State, said: Mapping[str, Sequence[str]]) -> dict[bytes, str]:
-    """Verdict by task id.
+def read_decisions(state: State, said: Mapping[str, Sequence[str]]) -> dict[bytes, str | tuple[str, Any]]:
+    """Verdict by task id; for `happened` with the value it returned, null unless `TASK=JSON` gives one.
 
     Raises:
-        UsageError: a task that is not there, does not wait for a decision, or is decided twice.
+        UsageError: a task that is not there, does not wait for a decision, or is decided twice; a value that is no
+            JSON.
     """
-    decisions: dict[bytes, str] = {}
+    decisions: dict[bytes, str | tuple[str, Any]] = {}
     for verdict, names in said.items():
-        for name in names:
+        for given in names:
+            name, decision = (given, verdict) if verdict != "happened" else _happened(given)
             task = _waiting_task(state, name)
-            if decisions.get(task.spec.id, verdict) != verdict:
-                raise UsageError(f"--retry and --skip of the same task {name}: choose one")
-            decisions[task.spec.id] = verdict
+            if decisions.get(task.spec.id, decision) != decision:
+                raise UsageError(f"the task {name} is decided twice; choose one of --retry, --skip and --happened")
+            decisions[task.spec.id] = decision
     return decisions
+
+
+def _happened(given: str) -> tuple[str, str | tuple[str, Any]]:
+    name, _, text = given.partition("=")
+    try:
+        return name, ("happened", msgspec.json.decode(text) if text else None)
+    except msgspec.DecodeError as error:
+        raise UsageError(f"--happened {given!r}: after {name}= comes what it returned as JSON ({error})") from None
 
 
 def waiting_for_decision(state: State) -> list[TaskState]:

@@ -1,4 +1,4 @@
-"""`makespan export TARGET|RUN --to mermaid|json`."""
+"""`makespan export TARGET|RUN --to mermaid|json|yaml`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,66 @@ if TYPE_CHECKING:
     from makespan.graph.graph import Graph
 
 
-@click.command("export", short_help="Write a graph as Mermaid or JSON.")
+@click.command("export", short_help="Write a graph as Mermaid, JSON or YAML.")
 @click.argument("what", metavar="TARGET|RUN")
-@click.option("--to", "form", type=click.Choice(["mermaid", "json"]), default="mermaid", show_default=True)
+@click.option(
+    "--to",
+    "--format",
+    "form",
+    type=click.Choice(["mermaid", "json", "yaml"]),
+    default="mermaid",
+    show_default=True,
+    help="yaml: a workflow that can be run again, from the folder it is exported in.",
+)
 @store_option
 def command(what: str, form: str, store: str | None) -> int:
     """Write the graph of a workflow, or the graph a run really had, to stdout."""
     from makespan.graph.codec import to_json
     from makespan.graph.mermaid import mermaid
 
+    if form == "yaml":
+        click.echo(_yaml(what, store), nl=False)
+        return 0
     graph = _graph(what, store)
     click.echo(mermaid(graph) if form == "mermaid" else to_json(graph).decode(), nl=form == "json")
     return 0
 
 
+def _is_target(what: str) -> bool:
+    from makespan.cli.targets import DOCUMENTS
+
+    return ":" in what or what.endswith((".py", *DOCUMENTS))
+
+
+def _yaml(what: str, store: str | None) -> str:
+    """The workflow of a target, or the one that a run was started with."""
+    from makespan.authoring.trace import template_of
+    from makespan.cli.stored import configured_store, find_run, fold, must_open
+    from makespan.cli.targets import find_workflow
+    from makespan.documents.export import export
+    from makespan.errors import UsageError
+
+    if _is_target(what):
+        return export(find_workflow(what)[0])
+    journal = must_open(configured_store(store))
+    try:
+        row = find_run(journal, what)
+        state = fold(journal, row.run_id)
+    finally:
+        journal.close()
+    if not row.target:
+        raise UsageError(f"run {row.run_id} was started by a program that has no file: its tasks have no targets")
+    workflow = find_workflow(row.target)[0]
+    ran = {task.spec.id for task in state.tasks}
+    if not all(node.id in ran for node in template_of(workflow).nodes):
+        raise UsageError(
+            f"{row.target} has changed since run {row.run_id}: export the target, or the run with --to json"
+        )
+    return export(workflow)
+
+
 def _graph(what: str, store: str | None) -> Graph:
-    if ":" in what or what.endswith(".py"):
+    if _is_target(what):
         from makespan.authoring.trace import template_of
         from makespan.cli.targets import find_workflow
 

@@ -16,6 +16,7 @@ from makespan.authoring.signature import MISSING, Parameter
 from makespan.authoring.task import Task
 from makespan.codec import NotEncodable
 from makespan.errors import UsageError, suggestion
+from makespan.files import File
 
 
 def read_inputs(workflow: Task[..., Any], said: Iterable[str], *, complete: bool = True) -> dict[str, Any]:
@@ -89,6 +90,8 @@ def _file(name: str, where: str) -> bytes:
 
 def _converted(workflow: Task[..., Any], parameter: Parameter, text: Any) -> Any:
     problem: Exception | None = None
+    if parameter.annotation is File:
+        return _given_file(parameter, text)
     for candidate in _candidates(parameter, text):
         try:
             return parameter.codec.decode(parameter.codec.encode(candidate))
@@ -99,6 +102,14 @@ def _converted(workflow: Task[..., Any], parameter: Parameter, text: Any) -> Any
     raise UsageError(
         f"parameter {parameter.name!r} of {workflow.key} wants {kind}: {_shown(shown)} does not fit ({problem})"
     )
+
+
+def _given_file(parameter: Parameter, text: Any) -> File:
+    """A file given by its path."""
+    said = text.value if isinstance(text, _Plain) else text
+    if not isinstance(said, str):
+        raise UsageError(f"parameter {parameter.name!r} takes a file: write its path, {parameter.name}=PATH")
+    return File(said)
 
 
 def _candidates(parameter: Parameter, text: Any) -> Iterable[Any]:

@@ -19,13 +19,15 @@ from makespan.handle import Run
 REFRESH_PER_S = 5
 COLOURS = {
     "succeeded": "green",
+    "cached": "green",
     "failed": "red",
     "running": "cyan",
     "unknown": "yellow",
     "diverged": "yellow",
     "retrying": "yellow",
 }
-ORDER = ("running", "retrying", "succeeded", "failed", "skipped", "cancelled", "unknown", "diverged", "pending")
+_ENDED = ("succeeded", "cached", "failed", "skipped", "cancelled")
+ORDER = ("running", "retrying", *_ENDED, "unknown", "diverged", "pending")
 KEPT_LINES = 5
 """Lines of the terminal that the tree leaves free."""
 

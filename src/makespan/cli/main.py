@@ -12,7 +12,6 @@ from typing import Any
 import click
 
 from makespan.cli.failures import guarded
-from makespan.cli.masked import mask_output
 
 COMMANDS = {
     "run": ("run", "Run a workflow to its end."),
@@ -30,7 +29,7 @@ COMMANDS = {
     "cancel": ("cancel", "Cancel a run for good."),
     "serve": ("serve", "Start scheduled workflows at their times."),
     "schedules": ("schedules", "Show when scheduled workflows start next."),
-    "export": ("export", "Write a graph as Mermaid or JSON."),
+    "export": ("export", "Write a graph as Mermaid, JSON or YAML."),
     "cache": ("cache", "List or clear results that `cache_s=` keeps."),
     "schema": ("schema", "Print the JSON Schema of workflows in YAML."),
     "models": ("models", "List, fetch or check models."),
@@ -50,6 +49,7 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         module = importlib.import_module(f"makespan.cli.{COMMANDS[name][0]}")
+        importlib.import_module("makespan.logs").mask_output()
         command: click.Command = module.command
         return command
 
@@ -105,7 +105,6 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without UTF-8
-    mask_output()
     cli.main(prog_name="makespan")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 import click
@@ -48,6 +49,22 @@ class Money(click.ParamType[float]):
         return float(text)
 
 
+class Moment(click.ParamType[datetime]):
+    """`2026-03-29T02:30:00+02:00` or `2026-03-29T01:00Z`."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            moment = datetime.fromisoformat(str(value).strip())
+        except ValueError:
+            self.fail(f"{value!r} is no moment; write 2026-03-29T02:30:00+02:00", param, ctx)
+        if moment.utcoffset() is None:
+            self.fail(f"{value!r} has no zone; write {value}Z or {value}+02:00", param, ctx)
+        return moment
+
+
+MOMENT = Moment()
 DURATION = Duration()
 MONEY = Money()
 
@@ -72,7 +89,16 @@ def quiet_option(command: F) -> F:
 
 
 def input_option(command: F) -> F:
-    """`-i`, repeatable."""
+    """`-i`, repeatable; `name=value` behind the target means the same."""
+    behind = click.argument("given", nargs=-1, metavar="[NAME=VALUE]...", callback=_join_inputs, expose_value=False)
+    return behind(_input_option(command))
+
+
+def _join_inputs(ctx: click.Context, _: click.Parameter, given: tuple[str, ...]) -> None:
+    ctx.params["inputs"] = (*ctx.params.get("inputs", ()), *given)
+
+
+def _input_option(command: F) -> F:
     return click.option(
         "-i",
         "--input",

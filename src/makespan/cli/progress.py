@@ -21,6 +21,7 @@ from makespan.traces.words import SHOWN_KINDS, name_of
 
 LINES_A_KEY = 10
 """So many tasks of one key get lines of their own; more are counted together."""
+ENDED = ("succeeded", "cached", "failed", "skipped", "cancelled")
 COUNT_EVERY_S = 1.0
 MOST_QUEUED = 2_000
 
@@ -180,7 +181,7 @@ class PlainProgress:
         assert self._view is not None
         for group in self._view.groups.values():
             if group.total > LINES_A_KEY and group.counts.get("running"):
-                done = sum(group.counts.get(word, 0) for word in ("succeeded", "failed", "skipped", "cancelled"))
+                done = sum(group.counts.get(word, 0) for word in ENDED)
                 running = group.counts["running"]
                 self._writer.put(
                     f"{state.at / 1e9:9.3f} s  {one_line(group.name)}: {done} of {group.total} done, {running} running"

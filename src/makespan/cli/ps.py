@@ -21,14 +21,15 @@ SHOWN = 20
 def command(show_all: bool, store: str | None, as_json: bool) -> int:
     """List runs, newest first. A run whose process is gone is `interrupted`: it can be resumed."""
     from makespan.cli.failures import say
-    from makespan.cli.stored import configured_store, open_for_reading
+    from makespan.cli.stored import configured_store, open_for_reading, waiting_in_line
     from makespan.cli.text import table
 
     journal = open_for_reading(configured_store(store))
     rows = [] if journal is None else journal.runs()
     if journal is not None:
         journal.close()
-    listed = [_described(row) for row in (rows if show_all else rows[:SHOWN])]
+    behind = waiting_in_line(rows)
+    listed = [_described(row, row.run_id in behind) for row in (rows if show_all else rows[:SHOWN])]
     if as_json:
         import msgspec
 
@@ -37,14 +38,16 @@ def command(show_all: bool, store: str | None, as_json: bool) -> int:
     if not listed:
         say("no runs yet")
         return 0
-    cells = [["RUN", "WORKFLOW", "STATUS", "STARTED", "TOOK", "COST"], *map(_cells, listed)]
+    cells = [["RUN", "WORKFLOW", "STATUS", "STARTED", "TOOK", "COST", "SESSION"], *map(_cells, listed)]
+    if not any(run["session"] for run in listed):
+        cells = [row[:-1] for row in cells]
     click.echo("\n".join(table(cells)))
     if len(listed) < len(rows):
         say(f"{len(rows) - len(listed)} older runs; --all shows them")
     return 0
 
 
-def _described(row: RunRow) -> dict[str, Any]:
+def _described(row: RunRow, is_behind: bool) -> dict[str, Any]:
     import msgspec
 
     from makespan.cli.stored import status_now
@@ -53,7 +56,8 @@ def _described(row: RunRow) -> dict[str, Any]:
     return {
         "run_id": row.run_id,
         "workflow": row.workflow,
-        "status": status_now(row),
+        "session": row.session,
+        "status": status_now(row, is_behind=is_behind),
         "started_at": iso(row.started_wall_ns),
         "updated_at": iso(row.updated_wall_ns),
         "target": row.target,
@@ -71,7 +75,8 @@ def _cells(run: dict[str, Any]) -> list[str]:
     took = "" if run["makespan_s"] is None else duration(run["makespan_s"])
     cost = money(run["cost_usd"]) if run["cost_usd"] else ""
     started = run["started_at"].replace("T", " ")[:19]
-    return [one_line(run["run_id"], 60), one_line(run["workflow"], 40), status, started, took, cost]
+    session = one_line(run["session"], 40)
+    return [one_line(run["run_id"], 60), one_line(run["workflow"], 40), status, started, took, cost, session]
 
 
 def iso(wall_ns: int) -> str:

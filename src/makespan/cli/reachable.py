@@ -5,7 +5,7 @@ An async workflow's graph is not known before it runs, but the names its code us
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -13,6 +13,8 @@ from makespan.app import Engine
 from makespan.authoring.task import Task
 from makespan.errors import ProviderError, UsageError
 from makespan.machine.broker import Broker
+from makespan.ports import Dependency
+from makespan.references import Secret
 from makespan.services import EngineServices
 from makespan.values import Usage
 
@@ -22,7 +24,9 @@ def reachable_tasks(workflow: Task[..., Any]) -> list[Task[..., Any]]:
     found: dict[int, Task[..., Any]] = {id(workflow): workflow}
     waiting = [workflow]
     while waiting:
-        for task in _mentioned(waiting.pop(0).fn):
+        at = waiting.pop(0)
+        undo = () if at.undo is None else (at.undo,)
+        for task in (*_mentioned(at.fn), *at.parts, *undo):
             if id(task) not in found:
                 found[id(task)] = task
                 waiting.append(task)
@@ -38,6 +42,16 @@ def models_of(tasks: list[Task[..., Any]]) -> list[tuple[str, str]]:
             for name in options.models:
                 wanted.setdefault(name, task.key)
     return list(wanted.items())
+
+
+def secrets_of(needs: Mapping[str, Dependency]) -> list[Secret]:
+    """The secrets among injected parameters and all that these need, each once."""
+    found: dict[Secret, None] = {}
+    for dependency in needs.values():
+        if isinstance(dependency, Secret):
+            found[dependency] = None
+        found.update(dict.fromkeys(secrets_of(dependency.needs)))
+    return list(found)
 
 
 def model_problem(services: EngineServices, name: str) -> ProviderError | None:

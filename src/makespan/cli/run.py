@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from makespan.cli.options import DURATION, MONEY, input_option, json_option, quiet_option, store_option
+from makespan.cli.options import DURATION, MOMENT, MONEY, input_option, json_option, quiet_option, store_option
 
 
 @click.command("run", short_help="Run a workflow to its end.")
@@ -15,8 +15,13 @@ from makespan.cli.options import DURATION, MONEY, input_option, json_option, qui
 @click.option("--budget", "budget_usd", type=MONEY, metavar="USD", help="Most it may cost; then the run pauses.")
 @click.option("--deadline", "deadline_s", type=DURATION, metavar="TIME", help="90s, 10m, 1h30m; then it pauses.")
 @click.option("--id", metavar="RUN", help="The run's id. An id that exists gives that run instead.")
+@click.option("--session", metavar="SESSION", help="Runs of one session work one at a time and share `ms.state`.")
+@click.option(
+    "--busy", type=click.Choice(["queue", "reject", "cancel"]), help="When the session has a run: wait, refuse, end it."
+)
 @click.option("--seed", type=int, help="Seed of everything random in the run.")
 @click.option("--sync", type=click.Choice(["normal", "full"]), help="full: every commit survives a power cut.")
+@click.option("--scheduled-at", type=MOMENT, metavar="MOMENT", help="Run it as if a schedule had at that moment.")
 @store_option
 @json_option
 @quiet_option

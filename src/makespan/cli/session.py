@@ -65,7 +65,7 @@ async def _drive(config: Config, begin: Callable[[Engine], Run[Any]], progress: 
         run = begin(engine)
         with interruptible(run, engine.store), noted(progress):
             workflow = run.state.started.workflow if run.state.started else ""
-            if run.status == "running":
+            if run.status in ("running", "queued"):
                 progress.attach(run, from_totals(earlier_totals(engine.journal, workflow)).makespan_s)
             try:
                 result = await run
@@ -100,7 +100,7 @@ def report_of(run: Run[Any], result: Result[Any]) -> Report:
         msgspec.to_builtins(summary.tokens),
         summary.makespan_s,
         summary.critical_path_s,
-        {word: tasks[word] for word in ("succeeded", "failed", "skipped", "cancelled", "cached")},
+        {word: tasks[word] for word in ("succeeded", "failed", "skipped", "cancelled", "cached", "undone")},
         summary.reason,
         summary.detail,
         "" if error is None else _said(error),
@@ -158,7 +158,7 @@ def _needed(report: Report) -> str:
         case "deadline":
             return " --deadline +10m    (from now)"
         case "decision":
-            return f" --retry {task}    (do it again)   or   --skip {task}"
+            return f" --retry {task}    (do it again)   or   --skip {task}   or   --happened {task}=JSON"
         case "divergence":
             return f" --retry {task}   or   --skip {task}   or, for paid calls only, --on-change allow"
         case _:

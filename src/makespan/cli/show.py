@@ -25,6 +25,7 @@ MOST_GAPS = 20
 @json_option
 def command(run_id: str, store: str | None, as_json: bool) -> int:
     """Show RUN (the newest unless given): status, totals, the tree of its tasks, gaps, how to go on."""
+    from makespan.cli.session_line import runs_before, told
     from makespan.cli.stored import configured_store, find_run, fold, must_open, status_now
 
     name = configured_store(store)
@@ -32,13 +33,16 @@ def command(run_id: str, store: str | None, as_json: bool) -> int:
     try:
         row = find_run(journal, run_id)
         state = fold(journal, row.run_id)
-        status = status_now(row)
+        before = runs_before(journal, row)
+        status = status_now(row, is_behind=bool(before))
         if as_json:
             import msgspec
 
             click.echo(msgspec.json.encode(_described(row, state, status, name)).decode())
         else:
             click.echo("\n".join(_lines(row, state, status, name)))
+            for line in told(row, before):
+                click.echo(line)
     finally:
         journal.close()
     return 0
@@ -48,6 +52,7 @@ def _described(row: RunRow, state: State, status: str, store: str) -> dict[str, 
     import msgspec
 
     from makespan.cli.ps import iso
+    from makespan.traces.questions import open_questions
     from makespan.traces.summary import summarise
 
     summary = summarise(state)
@@ -57,6 +62,7 @@ def _described(row: RunRow, state: State, status: str, store: str) -> dict[str, 
         "run_id": row.run_id,
         "workflow": row.workflow,
         "target": row.target,
+        "session": row.session,
         "started_at": iso(row.started_wall_ns),
         **msgspec.to_builtins(summary),
         "status": status,
@@ -102,7 +108,7 @@ def _how_to_go_on(state: State, status: str, store: str) -> str | None:
     from makespan.cli.stored import FINAL
     from makespan.result import resume_command
 
-    return None if status in FINAL or status == "running" else resume_command(state.run_id, store)
+    return None if status in FINAL or status in ("running", "queued") else resume_command(state.run_id, store)
 
 
 def _lines(row: RunRow, state: State, status: str, store: str) -> Iterator[str]:

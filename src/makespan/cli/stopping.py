@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -23,6 +23,13 @@ def interruptible(run: Run[Any], store: str) -> Iterator[None]:
 
     Plain signal handlers, not the loop's: they also come through while a task blocks the loop.
     """
+    with on_signals(run.interrupt, f"stopped now; go on with: {resume_command(run.id, store)}\n"):
+        yield
+
+
+@contextmanager
+def on_signals(first: Callable[[str], None], last_words: str) -> Iterator[None]:
+    """While inside, the first signal calls `first` (on the loop, with its reason), the second ends the process."""
     loop = asyncio.get_running_loop()
     seen: list[int] = []
 
@@ -30,9 +37,9 @@ def interruptible(run: Run[Any], store: str) -> Iterator[None]:
         seen.append(number)
         if len(seen) == 1:
             _tell("stopping in order; again to stop now\n")
-            loop.call_soon_threadsafe(run.interrupt, f"stopped by {signal.Signals(number).name}")
+            loop.call_soon_threadsafe(first, f"stopped by {signal.Signals(number).name}")
         else:
-            _tell(f"stopped now; go on with: {resume_command(run.id, store)}\n")
+            _tell(last_words)
             os._exit(INTERRUPTED)
 
     before = {number: signal.signal(number, stop) for number in SIGNALS}

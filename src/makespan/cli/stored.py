@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from makespan.config import load_config
@@ -82,10 +82,27 @@ def is_owned(row: RunRow) -> bool:
     return row.lease_until_ns > time.time_ns() if alive is None else alive
 
 
-def status_now(row: RunRow) -> str:
-    """The run's status: a live owner means running; a run nobody drives any more is interrupted."""
+def waiting_in_line(rows: Iterable[RunRow]) -> set[str]:
+    """Ids of the runs that have another one of their session before them."""
+    waiting, heads = set(), set()
+    for row in sorted(rows, key=lambda row: row.number):
+        if row.session and row.status not in FINAL:
+            if row.session in heads:
+                waiting.add(row.run_id)
+            heads.add(row.session)
+    return waiting
+
+
+def status_now(row: RunRow, *, is_behind: bool = False) -> str:
+    """The run's status: a live owner means running; a run nobody drives any more is interrupted.
+
+    Args:
+        is_behind: another run of its session stands before it in line.
+    """
     if row.status in FINAL:
         return row.status
+    if is_behind or row.status == "queued":
+        return "queued"
     if is_owned(row):
         return "running"
     return "interrupted" if row.status == "running" else row.status

@@ -1,4 +1,4 @@
-"""TARGET to a workflow: `file.py:name`, `package.module:name`, or a file that holds exactly one workflow."""
+"""TARGET to a workflow: `file.py:name`, `package.module:name`, `flow.yaml`, or a file with exactly one workflow."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from makespan.authoring.task import Task
 from makespan.authoring.workflow import Workflow
 from makespan.errors import UsageError, suggestion
 from makespan.runtime.targets import load_module, split_target
 
-NOT_YET = (".yaml", ".yml", ".md")
+DOCUMENTS = (".yaml", ".yml")
 
 
 def find_workflow(target: str) -> tuple[Task[..., Any], str]:
@@ -24,8 +24,10 @@ def find_workflow(target: str) -> tuple[Task[..., Any], str]:
         UsageError: no such file, module or name. GraphError: the import raised.
     """
     _see_the_current_folder()
-    if target.endswith(NOT_YET):
-        raise UsageError(f"{target}: only workflows in Python can be run yet; write file.py:workflow")
+    if target.endswith(".md"):
+        raise UsageError(f"{target}: a workflow is Python or YAML; write file.py:workflow or file.yaml")
+    if target.endswith(DOCUMENTS):
+        return _find_document(target)
     source, name = split_target(target) if ":" in target else (target, "")
     with contextlib.redirect_stdout(sys.stderr):  # what a module prints while it is imported is no data of ours
         module = load_module(source)
@@ -38,6 +40,25 @@ def find_workflow(target: str) -> tuple[Task[..., Any], str]:
     if not isinstance(found, Task):
         raise UsageError(f"{target} is {_a(found)}, not a workflow; decorate it with @ms.workflow")
     return found, f"{_absolute(source)}:{name}"
+
+
+def workflows_in(source: str) -> list[tuple[Workflow[..., Any], str]]:
+    """All workflows that a file or module defines, each with its target. Raises as `find_workflow` does."""
+    _see_the_current_folder()
+    if source.endswith(DOCUMENTS):
+        workflow, target = _find_document(source)
+        return [(cast("Workflow[..., Any]", workflow), target)]
+    with contextlib.redirect_stdout(sys.stderr):
+        module = load_module(source)
+    return [(getattr(module, name), f"{_absolute(source)}:{name}") for name in _names(module, Workflow)]
+
+
+def _find_document(target: str) -> tuple[Task[..., Any], str]:
+    from makespan.documents.load import load
+
+    with contextlib.redirect_stdout(sys.stderr):
+        workflow = load(target)
+    return workflow, workflow.target
 
 
 def _see_the_current_folder() -> None:

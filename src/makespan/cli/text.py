@@ -17,6 +17,7 @@ SIGNS = {
     "running": "◐",
     "retrying": "◌",
     "succeeded": "●",
+    "cached": "◉",
     "failed": "✗",
     "skipped": "–",
     "cancelled": "⊘",

@@ -15,7 +15,7 @@ from makespan.machine.records import TaskState
 from makespan.machine.state import State
 from makespan.runtime.drive import Watcher
 from makespan.traces.summary import critical_path, duration_ns
-from makespan.traces.words import SHOWN_KINDS, WORDS, name_of
+from makespan.traces.words import SHOWN_KINDS, name_of, word_of
 
 CRITICAL_PATH_SHARE = 50
 """After computing it once, leave at least this many times its cost before the next time."""
@@ -81,7 +81,7 @@ class View:
 
     def _see(self, task: TaskState) -> None:
         group, before = self._group_of[task.number], self._words[task.number]
-        after = WORDS[task.status]
+        after = word_of(task)
         if group is not None and after != before:
             group.move(before, after)
             group.latest = task

@@ -107,6 +107,7 @@ class ScopeRow(Struct, omit_defaults=True, forbid_unknown_fields=True):
     deadline_ns: int | None = None
     limit: int = 0
     undo: bool = False
+    tolerant: bool = False
 
 
 class Document(Struct, forbid_unknown_fields=True):
@@ -191,7 +192,14 @@ def declaration_of(row: DeclarationRow) -> Declaration:
 
 def scope_row(scope: Scope) -> ScopeRow:
     return ScopeRow(
-        scope.id.hex(), scope.parent.hex(), scope.name, scope.budget, scope.deadline_ns, scope.limit, scope.undo
+        scope.id.hex(),
+        scope.parent.hex(),
+        scope.name,
+        scope.budget,
+        scope.deadline_ns,
+        scope.limit,
+        scope.undo,
+        scope.tolerant,
     )
 
 
@@ -204,6 +212,7 @@ def scope_of(row: ScopeRow) -> Scope:
         None if row.deadline_ns is None else Nanos(row.deadline_ns),
         row.limit,
         row.undo,
+        row.tolerant,
     )
 
 

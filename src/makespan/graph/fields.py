@@ -87,7 +87,10 @@ def named_field(annotation: Any, fields: dict[str, Any], step: str) -> Any:
     """A field by its name."""
     if step not in fields:
         known = ", ".join(fields)
-        raise GraphError(f"{shown(annotation)} has no field {step!r}{suggestion(step, fields)} (it has: {known})")
+        is_attribute = hasattr(class_of(annotation), step)
+        only = f"; .{step} is there with the value only: use it in a task" if is_attribute else ""
+        what = f"{shown(annotation)} has no field {step!r}{suggestion(step, fields)} (it has: {known}){only}"
+        raise GraphError(what)
     return fields[step]
 
 

@@ -125,6 +125,10 @@ class Undo(msgspec.Struct, frozen=True, gc=False):
 
     declaration: Declaration
     parameter: str
+    target: str = ""
+    """Where the code of the undo is: a run that was cancelled is resumed without its bodies, which name it."""
+    undone: str = ""
+    """Where the code of the task it undoes is."""
 
 
 class First(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -190,6 +194,8 @@ class Scope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Most tasks of this scope (with its children) that may run at once; 0 is no limit."""
     undo: bool = False
     """Whether what was done in it is undone when it is left by an error or cancelled."""
+    tolerant: bool = False
+    """Whether failures in it are kept as data: a retry does them again."""
 
 
 PLACEHOLDER_PREFIX = b"\xff" * 8

@@ -12,34 +12,64 @@ from itertools import islice
 import msgspec
 
 from makespan.errors import JournalError
+from makespan.files import Room
 from makespan.journal.failures import lease_lost, run_is_owned
+from makespan.journal.memory_cache import MemoryCache
 from makespan.journal.reading import unknown_run
-from makespan.ports import Claim, Lease, LedgerChange, Owner, Request, RunRow, TurnRecord
+from makespan.journal.sessions import cancel_body, refuse_conflict, refuse_entry, refuse_return
+from makespan.ports import (
+    Claim,
+    Entry,
+    Lease,
+    LedgerChange,
+    LineEntry,
+    Owner,
+    Piece,
+    Request,
+    RunRow,
+    SlotKey,
+    SlotVersion,
+    SlotWrite,
+    TurnRecord,
+)
 
 Slot = tuple[str, str, int, int]
+FINAL = ("succeeded", "failed", "cancelled")
 
 
 class _StoredRun:
     """A run's row, its turns, and the only epoch that may append: 0 while nobody owns it."""
 
-    __slots__ = ("bodies", "row", "writing_epoch")
+    __slots__ = ("bodies", "pieces", "row", "writing_epoch")
 
     def __init__(self, row: RunRow) -> None:
         self.row = row
         self.bodies: list[bytes] = []
+        self.pieces: list[Piece] = []
         self.writing_epoch = row.epoch
 
 
 class MemoryJournal:
     """A `Journal` in memory, for one process and one thread. Everything is lost with the object."""
 
+    is_shared = False
+
     def __init__(self) -> None:
         self._runs: dict[int, _StoredRun] = {}
         self._numbers: dict[str, int] = {}
         self._blobs: dict[bytes, bytes] = {}
         self._ledger: dict[Slot, LedgerChange] = {}
+        self._granted: dict[Slot, tuple[int, ...]] = {}
+        """Numbers of the units held."""
+        self.room = Room.temporary()
+        """Where files are whose runs are here."""
+        self.cache = MemoryCache(lambda number: self._runs[number].row)
         self._waiting: dict[int, Request] = {}
         self._request_ids: set[str] = set()
+        self._entries: dict[tuple[str, str], Entry] = {}
+        self._unfinished: set[int] = set()
+        self._slots: dict[SlotKey, list[tuple[str, SlotVersion]]] = {}
+        """Kept versions, oldest first, each with the id of its write."""
         self._asked = False
 
     def create(
@@ -51,7 +81,61 @@ class MemoryJournal:
         number = self._numbers[run_id] = len(self._runs) + 1
         row = RunRow(run_id, number, workflow, target, "running", wall_ns, wall_ns, 1, owner, wall_ns + lease_ns)
         self._runs[number] = _StoredRun(row)
+        self._unfinished.add(number)
         return Lease(run_id, number, 1)
+
+    def enter(self, entry: LineEntry, owner: Owner, wall_ns: int, lease_ns: int) -> Lease | None:
+        """A new run at the end of its session's line, with its first turn; None when the id exists."""
+        if entry.run_id in self._numbers:
+            return None
+        line = self.line(entry.session)
+        refuse_entry(entry, line)
+        if entry.busy == "cancel":
+            for row in line:
+                self.ask(row.run_id, "cancel", cancel_body(entry), f"{entry.run_id}/cancels/{row.run_id}", wall_ns)
+        lease = self.create(entry.run_id, entry.workflow, entry.target, owner, wall_ns, lease_ns)
+        assert lease is not None
+        run = self._runs[lease.number]
+        run.row = msgspec.structs.replace(run.row, session=entry.session, status="queued")
+        run.bodies.append(entry.body)
+        self._blobs.update(entry.blobs)
+        return lease
+
+    def reenter(self, lease: Lease, session: str) -> None:
+        """Put a run that had ended back into its session's line. Raises SessionBusy when that is not empty."""
+        refuse_return(lease, session, self.line(session))
+        run = self._held(lease)
+        if run is not None:
+            run.row = msgspec.structs.replace(run.row, status="queued")
+            self._unfinished.add(lease.number)
+
+    def line(self, session: str) -> list[RunRow]:
+        """The runs of a session that have not ended, first the one whose turn it is."""
+        rows = [self._runs[number].row for number in sorted(self._unfinished)]
+        return [row for row in rows if row.session and row.session == session]
+
+    def write_slot(self, lease: Lease, write: SlotWrite) -> int:
+        """Set a slot and return its version. Raises SlotConflict, LeaseLost."""
+        if self._held(lease) is None:
+            raise lease_lost(lease)
+        versions = self._slots.setdefault(write.slot, [])
+        written = next((version.version for write_id, version in versions if write_id == write.write_id), None)
+        if written is not None:
+            return written
+        newest = versions[-1][1].version if versions else 0
+        refuse_conflict(write, newest)
+        version = SlotVersion(write.slot.name, newest + 1, write.value, lease.run_id, write.wall_ns)
+        versions.append((write.write_id, version))
+        del versions[: -write.keep]
+        return version.version
+
+    def slot_versions(self, slot: SlotKey, most: int = 1) -> list[SlotVersion]:
+        """The kept versions of a slot, newest first."""
+        return [version for _, version in reversed(self._slots.get(slot, []))][:most]
+
+    def slot_names(self, session: str, run_id: str = "") -> list[str]:
+        """The slots of a session that have been set; with `session` empty, those of the run."""
+        return sorted(slot.name for slot in self._slots if slot.session == session and slot.run_id == run_id)
 
     def acquire(
         self,
@@ -68,6 +152,7 @@ class MemoryJournal:
         if row.owner is not None and row.lease_until_ns > wall_ns and not may_replace(row):
             raise run_is_owned(run_id, row.owner.pid)
         run.writing_epoch = row.epoch + 1
+        run.pieces = []
         run.row = msgspec.structs.replace(row, epoch=row.epoch + 1, owner=owner, lease_until_ns=wall_ns + lease_ns)
         return Lease(run_id, row.number, row.epoch + 1)
 
@@ -87,6 +172,9 @@ class MemoryJournal:
         run = self._held(lease)
         if run is not None:
             run.writing_epoch = 0
+            run.pieces = []
+            self.cache.land_all(lease.number)
+            self._granted = {slot: held for slot, held in self._granted.items() if slot[1] != lease.run_id}
             run.row = msgspec.structs.replace(run.row, owner=None, lease_until_ns=0)
 
     def append(self, turns: Sequence[TurnRecord], *, may_wait: bool = True) -> None:
@@ -97,14 +185,39 @@ class MemoryJournal:
         for turn in turns:
             run = self._runs[turn.lease.number]
             run.bodies.append(turn.body)
+            if turn.cache:
+                self.cache.write(turn.cache, turn.lease.number)
             if turn.blobs or turn.requests_done or turn.ledger:
                 self._keep_extras(turn)
             if turn.status is not None or turn.summary is not None:
                 run.row = _updated(run.row, turn)
+                if run.row.status in FINAL:
+                    self._unfinished.discard(turn.lease.number)
 
     def read(self, run_id: str, after: int = 0) -> Iterator[bytes]:
         """Bodies of the run's turns in order."""
         return islice(self._run(run_id).bodies, after, None)
+
+    def keep_pieces(
+        self, lease: Lease, pieces: Sequence[Piece], ended: Sequence[tuple[int, int]] = (), forget: int = 0
+    ) -> None:
+        """Lend pieces of running attempts to readers, until their attempts end."""
+        run = self._held(lease)
+        if run is None:
+            raise lease_lost(lease)
+        newer = {(piece.task, piece.attempt) for piece in pieces if piece.kind == "progress"}
+        run.pieces = [
+            piece
+            for piece in run.pieces
+            if (which := (piece.task, piece.attempt)) not in ended
+            and not (piece.kind == "progress" and which in newer)
+            and piece.number > forget
+        ]
+        run.pieces.extend(pieces)
+
+    def pieces(self, run_id: str, after: tuple[int, int] = (0, 0)) -> list[Piece]:
+        """Pieces of attempts that run, in order, after (epoch, number)."""
+        return [piece for piece in self._run(run_id).pieces if (piece.epoch, piece.number) > after]
 
     def blob(self, sha256: bytes) -> bytes:
         """The content with this digest. Raises JournalError when it is missing."""
@@ -136,13 +249,52 @@ class MemoryJournal:
         """What no appended turn has marked done, oldest first."""
         return [request for request in self._waiting.values() if request.run_id in run_ids]
 
+    def unfinished(self, workflow: str) -> list[RunRow]:
+        """The runs of a workflow that have not ended, oldest first."""
+        rows = [self._runs[number].row for number in sorted(self._unfinished)]
+        return [row for row in rows if row.workflow == workflow]
+
+    def entry(self, kind: str, key: str) -> Entry | None:
+        return self._entries.get((kind, key))
+
+    def entries(self, kind: str) -> list[Entry]:
+        """All records of a kind, by key."""
+        return [self._entries[place] for place in sorted(self._entries) if place[0] == kind]
+
+    def write_entry(self, kind: str, key: str, body: bytes | None, replaces: int) -> bool:
+        """Write (None removes) a record whose version is still `replaces`."""
+        known = self._entries.get((kind, key))
+        if (0 if known is None else known.version) != replaces or (known is None and body is None):
+            return False
+        if body is None:
+            del self._entries[(kind, key)]
+        else:
+            self._entries[(kind, key)] = Entry(kind, key, body, replaces + 1)
+        return True
+
     def ledger(self) -> list[LedgerChange]:
         """Every held slot of every run."""
         return [self._ledger[slot] for slot in sorted(self._ledger)]
 
     def claim(self, claims: Sequence[Claim], wall_ns: int) -> bool:
-        """Always granted: there is one process, and its broker has counted."""
+        """Granted while there are units that no appended turn has yet to give back; rates the broker has counted."""
+        numbered: dict[Slot, tuple[int, ...]] = {}
+        for claim in claims:
+            change = claim.change
+            if claim.window_ns:
+                continue
+            held = {n for slot, numbers in self._granted.items() if slot[0] == change.resource for n in numbers}
+            free = [number for number in range(claim.capacity) if number not in held]
+            if len(free) < change.units:
+                return False
+            slot = (change.resource, change.run_id, change.task, change.attempt)
+            numbered[slot] = tuple(free[: change.units])
+        self._granted.update(numbered)
         return True
+
+    def units(self, run_id: str, task: int, attempt: int) -> dict[str, tuple[int, ...]]:
+        """Numbers of the units that an attempt holds, by pool."""
+        return {slot[0]: held for slot, held in self._granted.items() if slot[1:] == (run_id, task, attempt)}
 
     def changed(self) -> bool:
         """Whether something was asked since the last look."""
@@ -176,6 +328,7 @@ class MemoryJournal:
                 self._ledger[slot] = change
             else:
                 self._ledger.pop(slot, None)
+                self._granted.pop(slot, None)
 
 
 def _updated(row: RunRow, turn: TurnRecord) -> RunRow:

@@ -17,17 +17,25 @@ import msgspec
 from makespan.errors import JournalError, UsageError
 from makespan.journal.chain import first_link, next_link
 from makespan.journal.failures import damaged_file, damaged_turn, journal_error
-from makespan.ports import LedgerChange, Owner, Piece, Request, RunRow
+from makespan.ports import Entry, LedgerChange, Owner, Piece, Request, RunRow, SlotKey, SlotVersion
 
 PAGE_TURNS = 256
 """Turns fetched by one query."""
 
 RUNS = (
     "SELECT id, number, workflow, target, status, started_ns, updated_ns, epoch, owner, lease_until_ns, "
-    "summary FROM runs "
+    "summary, session FROM runs "
 )
 RUN_BY_ID = RUNS + "WHERE id = ?"
 RUNS_NEWEST_FIRST = RUNS + "ORDER BY number DESC"
+UNFINISHED = (
+    RUNS + "WHERE workflow = ? AND status NOT IN ('succeeded', 'failed', 'cancelled') ORDER BY workflow, number"
+)
+ENTRY = "SELECT kind, key, body, version FROM entries WHERE kind = ? AND key = ?"
+ENTRIES = "SELECT kind, key, body, version FROM entries WHERE kind = ? ORDER BY key"
+RUNS_IN_LINE = (
+    RUNS + "WHERE session = ? AND session <> '' AND status NOT IN ('succeeded', 'failed', 'cancelled') ORDER BY number"
+)
 RUN_NUMBER = "SELECT number FROM runs WHERE id = ?"
 KNOWN_TURNS = "SELECT turns FROM runs WHERE number = ?"
 TURN_LINK = "SELECT chain FROM turns WHERE key = ?1 << 40 | ?2"
@@ -44,19 +52,27 @@ PIECES = (
     "SELECT epoch, number, task, attempt, kind, body FROM pieces "
     "WHERE run = ? AND (epoch, number) > (?, ?) ORDER BY epoch, number"
 )
-LEDGER = "SELECT resource, run_id, task, attempt, units, epoch, at_ns FROM ledger ORDER BY 1, 2, 3, 4"
+SLOT_VERSIONS = (
+    "SELECT name, version, value, written_by, at_ns FROM slots WHERE session = ? AND run_id = ? AND name = ? "
+    "ORDER BY version DESC LIMIT ?"
+)
+SLOT_NAMES = "SELECT DISTINCT name FROM slots WHERE session = ? AND run_id = ? ORDER BY name"
+LEDGER = "SELECT resource, run_id, task, attempt, units, epoch, at_ns, numbers FROM ledger ORDER BY 1, 2, 3, 4"
+UNITS = "SELECT resource, numbers FROM ledger WHERE run_id = ? AND task = ? AND attempt = ? AND numbers <> ''"
 
 Row = tuple[Any, ...]
 
 
 def run_row(row: Row, path: str) -> RunRow:
     """A row of `RUNS` as a value. Raises JournalError when the owner in it is not what was written."""
-    run_id, number, workflow, target, status, started, updated, epoch, owner, lease_until, summary = row
+    run_id, number, workflow, target, status, started, updated, epoch, owner, lease_until, summary, session = row
     try:
         holder = None if owner is None else msgspec.json.decode(owner, type=Owner)
     except (msgspec.MsgspecError, TypeError) as error:
         raise damaged_file(path, error) from error
-    return RunRow(run_id, number, workflow, target, status, started, updated, epoch, holder, lease_until, summary)
+    return RunRow(
+        run_id, number, workflow, target, status, started, updated, epoch, holder, lease_until, summary, session
+    )
 
 
 class StoreReader:
@@ -98,6 +114,25 @@ class StoreReader:
     def runs(self) -> list[RunRow]:
         return [run_row(row, self._path) for row in self._rows(RUNS_NEWEST_FIRST)]
 
+    def unfinished(self, workflow: str) -> list[RunRow]:
+        return [run_row(row, self._path) for row in self._rows(UNFINISHED, (workflow,))]
+
+    def entry(self, kind: str, key: str) -> Entry | None:
+        rows = self._rows(ENTRY, (kind, key))
+        return Entry(*rows[0]) if rows else None
+
+    def entries(self, kind: str) -> list[Entry]:
+        return [Entry(*row) for row in self._rows(ENTRIES, (kind,))]
+
+    def line(self, session: str) -> list[RunRow]:
+        return [run_row(row, self._path) for row in self._rows(RUNS_IN_LINE, (session,))]
+
+    def versions(self, slot: SlotKey, most: int) -> list[SlotVersion]:
+        return [SlotVersion(*row) for row in self._rows(SLOT_VERSIONS, (slot.session, slot.run_id, slot.name, most))]
+
+    def slot_names(self, session: str, run_id: str) -> list[str]:
+        return [row[0] for row in self._rows(SLOT_NAMES, (session, run_id))]
+
     def requests(self, run_ids: Sequence[str]) -> list[Request]:
         ids = msgspec.json.encode(list(run_ids)).decode()
         return [Request(*row) for row in self._rows(WAITING, (ids,))]
@@ -130,6 +165,14 @@ class StoreReader:
             raise UsageError(f"run {run_id} has no turn {seq} to read after; read from the start with after=0")
         link: bytes = rows[0][0]
         return link
+
+    def units(self, run_id: str, task: int, attempt: int) -> dict[str, tuple[int, ...]]:
+        rows = self._rows(UNITS, (run_id, task, attempt))
+        return {resource: tuple(map(int, numbers.split(","))) for resource, numbers in rows}
+
+    def rows(self, sql: str, bindings: tuple[object, ...] = ()) -> list[Row]:
+        """All rows of a query."""
+        return self._rows(sql, bindings)
 
     def _rows(self, sql: str, bindings: tuple[object, ...] = ()) -> list[Row]:
         """All rows at once: a short transaction."""

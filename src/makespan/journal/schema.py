@@ -18,7 +18,14 @@ TABLES = f"""
 CREATE TABLE runs(
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, workflow TEXT NOT NULL, target TEXT NOT NULL,
     status TEXT NOT NULL, started_ns INTEGER NOT NULL, updated_ns INTEGER NOT NULL, epoch INTEGER NOT NULL,
-    owner TEXT, lease_until_ns INTEGER NOT NULL, summary BLOB NOT NULL, turns INTEGER NOT NULL);
+    owner TEXT, lease_until_ns INTEGER NOT NULL, summary BLOB NOT NULL, turns INTEGER NOT NULL,
+    session TEXT NOT NULL DEFAULT '');
+CREATE INDEX runs_in_line ON runs(session, number)
+    WHERE session <> '' AND status NOT IN ('succeeded', 'failed', 'cancelled');
+CREATE TABLE slots(
+    session TEXT NOT NULL, run_id TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL,
+    value BLOB NOT NULL, written_by TEXT NOT NULL, write_id TEXT NOT NULL, at_ns INTEGER NOT NULL);
+CREATE UNIQUE INDEX slot_versions ON slots(session, run_id, name, version);
 CREATE TABLE turns(
     key INTEGER PRIMARY KEY, chain BLOB NOT NULL, body BLOB NOT NULL,
     run INTEGER AS (key >> 40), seq INTEGER AS (key & 0xFFFFFFFFFF));
@@ -29,12 +36,22 @@ CREATE TABLE requests(
 CREATE INDEX requests_waiting ON requests(run) WHERE done = 0;
 CREATE TABLE ledger(
     resource TEXT NOT NULL, run_id TEXT NOT NULL, task INTEGER NOT NULL, attempt INTEGER NOT NULL,
-    units INTEGER NOT NULL, epoch INTEGER NOT NULL, at_ns INTEGER NOT NULL,
+    units INTEGER NOT NULL, epoch INTEGER NOT NULL, at_ns INTEGER NOT NULL, numbers TEXT NOT NULL DEFAULT '',
     PRIMARY KEY(resource, run_id, task, attempt)) WITHOUT ROWID;
 CREATE TABLE pieces(
     run INTEGER NOT NULL, epoch INTEGER NOT NULL, number INTEGER NOT NULL, task INTEGER NOT NULL,
     attempt INTEGER NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY(run, epoch, number)) WITHOUT ROWID;
+CREATE INDEX runs_unfinished ON runs(workflow, number) WHERE status NOT IN ('succeeded', 'failed', 'cancelled');
+CREATE TABLE entries(
+    kind TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, version INTEGER NOT NULL,
+    PRIMARY KEY(kind, key)) WITHOUT ROWID;
+CREATE TABLE cache(
+    key BLOB PRIMARY KEY, task TEXT NOT NULL, made_ns INTEGER NOT NULL, used_ns INTEGER NOT NULL,
+    size INTEGER NOT NULL, value BLOB, sha256 BLOB) WITHOUT ROWID;
+CREATE INDEX cache_used ON cache(used_ns, size);
+CREATE TABLE flights(
+    key BLOB PRIMARY KEY, run INTEGER NOT NULL, epoch INTEGER NOT NULL, task INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 INSERT INTO meta VALUES ('version', {VERSION});
 PRAGMA application_id = {APPLICATION_ID};

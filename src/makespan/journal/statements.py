@@ -1,7 +1,7 @@
 """The SQL of a store's writes. A turn is inserted by its own fence: no run with its epoch, no turn."""
 
 INSERT_RUN = (
-    "INSERT INTO runs VALUES (NULL, ?, ?, ?, 'running', ?, ?, 1, ?, ?, x'', 0) "
+    "INSERT INTO runs VALUES (NULL, ?, ?, ?, 'running', ?, ?, 1, ?, ?, x'', 0, '') "
     "ON CONFLICT(id) DO NOTHING RETURNING number"
 )
 TAKE_RUN = "UPDATE runs SET epoch = epoch + 1, owner = ?, lease_until_ns = ? WHERE number = ?"
@@ -24,7 +24,7 @@ INSERT_REQUEST = (
 )
 REQUEST_DONE = "UPDATE requests SET done = 1 WHERE number = ?"
 
-INSERT_SLOT = "REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT_SLOT = "REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 DELETE_SLOT = "DELETE FROM ledger WHERE resource = ? AND run_id = ? AND task = ? AND attempt = ?"
 
 INSERT_PIECE = "REPLACE INTO pieces VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -33,10 +33,32 @@ DELETE_ATTEMPT = "DELETE FROM pieces WHERE run = ? AND task = ? AND attempt = ?"
 DELETE_OLDEST = "DELETE FROM pieces WHERE run = ? AND epoch = ? AND number <= ?"
 DELETE_PIECES = "DELETE FROM pieces WHERE run = ?"
 
+INSERT_ENTRY = "INSERT INTO entries VALUES (?, ?, ?, 1) ON CONFLICT DO NOTHING"
+UPDATE_ENTRY = "UPDATE entries SET body = ?, version = version + 1 WHERE kind = ? AND key = ? AND version = ?"
+DELETE_ENTRY = "DELETE FROM entries WHERE kind = ? AND key = ? AND version = ?"
+
 POOL_UNITS = (
     "SELECT coalesce(sum(l.units), 0) FROM ledger l JOIN runs r ON r.id = l.run_id "
+    "WHERE l.resource = ? AND l.epoch = r.epoch AND r.lease_until_ns > ?"
+)
+POOL_NUMBERS = (
+    "SELECT l.numbers FROM ledger l JOIN runs r ON r.id = l.run_id "
     "WHERE l.resource = ? AND l.epoch = r.epoch AND r.lease_until_ns > ?"
 )
 RATE_UNITS = "SELECT coalesce(sum(units), 0) FROM ledger WHERE resource = ? AND at_ns > ?"
 FORGET_RATE = "DELETE FROM ledger WHERE resource = ? AND at_ns <= ?"
 FREE_POOLS = "DELETE FROM ledger WHERE run_id = (SELECT id FROM runs WHERE number = ?) AND at_ns = 0"
+
+ENTER_LINE = "INSERT INTO runs VALUES (NULL, ?, ?, ?, 'queued', ?, ?, 1, ?, ?, x'', 1, ?) RETURNING number"
+REENTER_LINE = "UPDATE runs SET status = 'queued' WHERE number = ? AND epoch = ?"
+ASK_LINE_TO_END = (
+    "INSERT INTO requests(run, kind, body, request_id, at_ns) "
+    "SELECT id, 'cancel', ?, ? || '/cancels/' || id, ? FROM runs "
+    "WHERE session = ? AND session <> '' AND status NOT IN ('succeeded', 'failed', 'cancelled')"
+)
+
+OWNS_RUN = "SELECT 1 FROM runs WHERE number = ? AND epoch = ? AND owner IS NOT NULL"
+WRITTEN_SLOT = "SELECT version FROM slots WHERE session = ? AND run_id = ? AND name = ? AND write_id = ?"
+NEWEST_SLOT = "SELECT coalesce(max(version), 0) FROM slots WHERE session = ? AND run_id = ? AND name = ?"
+INSERT_SLOT_VERSION = "INSERT INTO slots VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+FORGET_SLOT_VERSIONS = "DELETE FROM slots WHERE session = ? AND run_id = ? AND name = ? AND version <= ?"

@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from makespan.journal.cache import SqliteCache
 from makespan.journal.chain import first_link, next_link
 from makespan.journal.failures import lease_lost
 from makespan.journal.statements import (
@@ -35,7 +36,8 @@ TurnRow = tuple[int, int, bytes, bytes, int]
 class TurnWriter:
     """Writes the turns of the runs it follows. Callers that write at the same time wait for each other."""
 
-    def __init__(self, writer: WriteConnection) -> None:
+    def __init__(self, writer: WriteConnection, cache: SqliteCache) -> None:
+        self._cache = cache
         self._writer, self._db = writer, writer.db
         self._heads: dict[int, Head] = {}
 
@@ -117,6 +119,8 @@ class TurnWriter:
                 execute(INSERT_SLOT, msgspec.structs.astuple(slot))
             else:
                 execute(DELETE_SLOT, (slot.resource, slot.run_id, slot.task, slot.attempt))
+        if turn.cache:
+            self._cache.write(turn.cache, turn.lease.number)
         if turn.status is not None or turn.summary is not None:
             execute(UPDATE_RUN, (turn.status, turn.summary, turn.wall_ns, seq, turn.lease.number))
 
@@ -124,5 +128,10 @@ class TurnWriter:
 def _is_bare(turn: TurnRecord) -> bool:
     """Whether the turn is its body and nothing else."""
     return (
-        turn.status is None and turn.summary is None and not turn.blobs and not turn.ledger and not turn.requests_done
+        turn.status is None
+        and turn.summary is None
+        and not turn.blobs
+        and not turn.ledger
+        and not turn.requests_done
+        and not turn.cache
     )

@@ -61,7 +61,7 @@ def attempt_raised(machine: Machine, seen: AttemptRaised) -> None:
     if compensation.was_given_up(task):
         fact = LateResult(seen.task, machine.now, None, seen.error, seen.cost, seen.usage, seen.attempt)
         late(machine, task, fact)
-        compensation.fail(machine, task, seen.error)
+        compensation.failed_late(machine, task, seen.error)
         return
     free(machine, task)
     raised(machine, task, seen.error, seen.cost, seen.usage)
@@ -81,15 +81,14 @@ def raised(
     options = task.declaration.options
     if options.effect == Effect.IRREVERSIBLE or cost:
         machine.out.sync = True
-    is_known = not lingers
-    is_wanted = not (is_known and compensation.is_pointless(machine.state, task))
+    is_wanted = not compensation.is_pointless(machine.state, task, error)
     if is_wanted and may_retry(options, error, task.failures, machine.state.limits):
         seed = machine.state.started.seed if machine.state.started else 0
         not_before = machine.now + delay_ns(error, task.failures, seed, task.spec.id)
         machine.emit(RetryScheduled(task.number, not_before))
         heappush(machine.heap, (not_before, task.number, task.attempt, "backoff"))
     else:
-        compensation.fail(machine, task, error, is_known=is_known)
+        compensation.fail(machine, task, error)
 
 
 def attempt_stopped(machine: Machine, seen: AttemptStopped) -> None:

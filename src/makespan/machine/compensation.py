@@ -25,6 +25,7 @@ from makespan.graph.node import Effect, Kind, Mode
 from makespan.machine.facts import AttemptUnknown, ScopeAdded, ScopeClosed, ScopeEnded, TaskAdded, TaskFailed
 from makespan.machine.records import ScopeState, Status, TaskState
 from makespan.machine.resolve import failure_of
+from makespan.machine.retry import FATAL
 from makespan.machine.state import State
 from makespan.values import TaskId
 
@@ -95,24 +96,65 @@ def undoes(state: State, task: TaskState) -> TaskState | None:
     return state.tasks[task.spec.sources[0][0]] if state.scopes[task.spec.scope].shielded else None
 
 
+def stands(state: State, task: TaskState) -> bool:
+    """Whether a result is to be undone should its scope fail: done again, the first would be forgotten."""
+    return (
+        task.declaration.undo is not None
+        and task.status == Status.SUCCEEDED
+        and undo_of(state, task) is None
+        and _in_open_scope(state, task)
+    )
+
+
+def scope_at_work(state: State) -> ScopeState | None:
+    """A scope whose results are being undone, if there is one."""
+    scopes = (state.scopes[number] for number in state.undo_scopes)
+    return next((scope for scope in scopes if scope.is_dead and is_open(state, scope)), None)
+
+
+def undone_beside(state: State, task: TaskState) -> Iterator[int]:
+    """Undone results that must be done again together with a task: those in the scopes with undo around it, and, of a
+    workflow, those inside it."""
+    if not state.undo_scopes:
+        return
+    inside = state.scope_index.get(task.spec.id)
+    waiting = [scope.number for scope in around(state, task.spec.scope) if scope.undo]
+    waiting += [] if inside is None else [inside]
+    while waiting:
+        scope = state.scopes[waiting.pop()]
+        yield from (number for number in scope.tasks if is_undone(state, state.tasks[number]))
+        waiting += scope.children
+
+
 def is_open(state: State, scope: ScopeState) -> bool:
     """Whether a scope with undo may still be undone: neither kept for good nor undone."""
     return all(state.scope_log[place].is_limit for place in scope.events)
 
 
 def may_have_happened(task: TaskState) -> bool:
-    """Whether an attempt may have had its effect although the task has not ended.
-
-    A failure that the task itself raised is known; an attempt that was cut or timed out is not.
-    """
+    """Whether an attempt may have had its effect although the task has not ended."""
     if task.declaration.undo is None or task.kind != Kind.CALL or task.is_final:
         return False
     if task.status in (Status.RUNNING, Status.UNKNOWN):
         return True
-    if task.declaration.options.effect == Effect.IRREVERSIBLE:
-        return False
-    timed_out = bool(task.errors) and "TimeoutError" in task.errors[-1].lineage
-    return task.attempt > task.failures or timed_out
+    return task.declaration.options.effect != Effect.IRREVERSIBLE and _was_cut(task)
+
+
+def is_known(task: TaskState, error: ErrorRecord) -> bool:
+    """Whether a failure says that nothing has happened.
+
+    After an attempt that was cut or timed out only an answer says so (`ms.Fatal`, an error declared by `raises=`): any
+    other failure tells of the latest attempt, not of the one before.
+    """
+    options = task.declaration.options
+    if options.effect == Effect.IRREVERSIBLE or not _was_cut(task):
+        return True
+    return FATAL in error.lineage or any(name in options.raises for name in error.lineage)
+
+
+def _was_cut(task: TaskState) -> bool:
+    """Whether an attempt of a task that may be repeated was interrupted or timed out."""
+    return task.attempt > task.failures or any("TimeoutError" in error.lineage for error in task.errors)
 
 
 def owes(state: State) -> list[TaskState]:
@@ -146,8 +188,9 @@ def describe_unknown(state: State, unknown: Sequence[TaskState]) -> str:
     for task in unknown:
         name = f"{task.declaration.key} ({task.spec.id.hex()[:12]})"
         done = undoes(state, task)
+        name += "" if done is None else f", which undoes {done.declaration.key}"
         if done is not None and task.errors:
-            failed.append(f"{name}, which undoes {done.declaration.key}: {task.errors[-1].message}")
+            failed.append(f"{name}: {task.errors[-1].message}")
         else:
             cut.append(name)
     said = []
@@ -179,15 +222,22 @@ def _in_open_scope(state: State, task: TaskState) -> bool:
     return any(scope.undo and is_open(state, scope) for scope in around(state, task.spec.scope))
 
 
-def fail(machine: Machine, task: TaskState, error: ErrorRecord, *, is_known: bool = True) -> None:
+def fail(machine: Machine, task: TaskState, error: ErrorRecord) -> None:
     """No further attempt: the task has failed; but an undo waits for a person, and so does what may have happened."""
     done = undoes(machine.state, task)
     if done is not None:
         why = f"the undo of {done.declaration.key} ({done.spec.id.hex()[:12]}) failed: {error.message}"
         ask_instead(machine, task, why)
-    elif not is_known and task.declaration.undo is not None and _in_open_scope(machine.state, task):
-        ask_instead(machine, task, error.message)
+    elif task.declaration.undo is None or is_known(task, error) or not _in_open_scope(machine.state, task):
+        machine.emit(TaskFailed(task.number, machine.now, error))
     else:
+        ask_instead(machine, task, error.message)
+
+
+def failed_late(machine: Machine, task: TaskState, error: ErrorRecord) -> None:
+    """The attempt for which a person is asked has failed after all: if no other was cut, that is the answer."""
+    cut = sum("TimeoutError" in each.lineage for each in task.errors)
+    if undoes(machine.state, task) is None and cut <= 1 and task.attempt <= task.failures:
         machine.emit(TaskFailed(task.number, machine.now, error))
 
 
@@ -199,12 +249,12 @@ def ask_instead(machine: Machine, task: TaskState, why: str) -> None:
 
 def was_given_up(task: TaskState) -> bool:
     """Whether its attempt is recorded as failed and a person is asked all the same."""
-    return task.status == Status.UNKNOWN and task.failures > 0 and task.attempt == task.failures
+    return task.status == Status.UNKNOWN and task.declaration.options.effect != Effect.IRREVERSIBLE
 
 
-def is_pointless(state: State, task: TaskState) -> bool:
-    """Whether another attempt would only do what is undone again: its scope is due."""
-    if task.declaration.undo is None or not state.undo_scopes:
+def is_pointless(state: State, task: TaskState, error: ErrorRecord) -> bool:
+    """Whether another attempt would only do what is undone again: nothing has happened, and its scope is due."""
+    if task.declaration.undo is None or not state.undo_scopes or not is_known(task, error):
         return False
     return any(scope.undo and scope.is_dead and is_open(state, scope) for scope in around(state, task.spec.scope))
 
@@ -237,9 +287,15 @@ def doom(machine: Machine, number: int, why: str) -> None:
 def holds(machine: Machine, number: int) -> bool:
     """A scope is empty: keep what was done in it, or go on undoing. True while its end must wait for that."""
     state, due = machine.state, machine.due
-    if state.scopes[number].open:
+    scope = state.scopes[number]
+    if scope.open:
         return False
-    _judge(machine, state.scopes[number])
+    if scope.owner >= 0 and state.tasks[scope.owner].is_final:
+        _wake_around(state, scope)
+    if scope.undo and not scope.is_dead and is_open(state, scope):
+        if not _is_quiet(state, scope):
+            return True
+        _judge(machine, scope)
     if not due.scopes:
         return False
     outermost = -1
@@ -253,6 +309,13 @@ def holds(machine: Machine, number: int) -> bool:
         else:
             _finish(machine, outermost)
     return bool(due.inside.get(number))
+
+
+def _wake_around(state: State, scope: ScopeState) -> None:
+    """What a workflow had started has ended after the workflow itself: the scopes around it may have waited."""
+    for outer in around(state, scope.parent):
+        if outer.undo and not outer.open:
+            state.agenda.emptied.append(outer.number)
 
 
 def _is_quiet(state: State, scope: ScopeState) -> bool:
@@ -327,8 +390,6 @@ def _judge(machine: Machine, scope: ScopeState) -> None:
 
     Scopes of a traced graph have no body that leaves them: they are over when they are empty.
     """
-    if not scope.undo or scope.is_dead or not is_open(machine.state, scope):
-        return
     is_traced = scope.home == 0
     if not is_traced and scope.number not in machine.closing:
         return
@@ -358,11 +419,11 @@ def _is_unseen(machine: Machine, judged: ScopeState, task: TaskState) -> bool:
     culprit = task
     while culprit.status == Status.SKIPPED and culprit.cause >= 0:
         culprit = machine.state.tasks[culprit.cause]
-    if culprit.status == Status.CANCELLED and culprit is not task:
+    is_failure = culprit.status == Status.FAILED
+    if culprit.status == Status.CANCELLED:  # before it was left, the body itself cancelled it or heard of the limit
         error = failure_of(machine.state, culprit)
-        is_failure = error is not None and error.type != "makespan.Cancelled"
-    else:
-        is_failure = culprit.status == Status.FAILED
+        is_limit = culprit is not task and error is not None and error.type != "makespan.Cancelled"
+        is_failure = is_limit or task.finish >= judged.closed_after
     return is_failure and not _is_seen(machine, judged, task) and not _is_seen(machine, judged, culprit)
 
 

@@ -204,6 +204,10 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
     attempts: tuple[ErrorRecord, ...]
     key: str
     at: int
+    cost: int = 0
+    """Nano-USD; of a workflow what was spent inside, where it has a budget to count against."""
+    started: int = -1
+    """Start of its last attempt, of a workflow its own; -1 when it never started."""
 
 
 class Bodies(Protocol):

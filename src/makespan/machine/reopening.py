@@ -61,7 +61,9 @@ def _problem(state: State, task: TaskState, *, is_asked: bool) -> tuple[str, str
     if state.scopes[task.spec.scope].shielded:
         return str(Refusal.INVALID), f"{name} undoes another task's result; doing that again cannot bring it back"
     if compensation.undo_of(state, task) is not None:
-        return str(Refusal.INVALID), f"{name} was undone with its scope; start a new run to do it again"
+        return str(Refusal.INVALID), f"{name} was undone with its scope; retry the run to do all of that again"
+    if compensation.stands(state, task):
+        return str(Refusal.INVALID), f"{name} has been done and would be undone with its scope; it cannot be done twice"
     if is_asked and not task.is_final:
         return str(Refusal.INVALID), f"{name} has not ended; there is nothing to do again"
     if task.requested or task.kind in (Kind.MAP, Kind.WORKFLOW):

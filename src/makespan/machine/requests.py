@@ -63,7 +63,8 @@ def finished(state: State, task: TaskState) -> Finished:
     """One ended task as the bodies see it."""
     if task.status == Status.SUCCEEDED:
         value = None if task.value is None else state.bytes_of(task.value)
-        return Finished(TaskId(task.spec.id), "succeeded", value, None, (), task.declaration.key, task.ended_at)
+        key, cost = task.declaration.key, spent(state, task)
+        return Finished(TaskId(task.spec.id), "succeeded", value, None, (), key, task.ended_at, cost, task.started_at)
     attempts, culprit = task.errors, task
     while culprit.status == Status.SKIPPED and culprit.cause >= 0:
         culprit = state.tasks[culprit.cause]
@@ -77,7 +78,15 @@ def finished(state: State, task: TaskState) -> Finished:
         attempts,
         key,
         task.ended_at,
+        spent(state, task),
+        task.started_at,
     )
+
+
+def spent(state: State, task: TaskState) -> int:
+    """What a task cost; a workflow, what its inside did."""
+    inside = state.scope_index.get(task.spec.id) if task.kind == Kind.WORKFLOW else None
+    return task.cost if inside is None else state.scopes[inside].committed
 
 
 # ---------------------------------------------------------------- tasks
@@ -215,6 +224,8 @@ def scope_emptied(machine: Machine, number: int) -> None:
             machine.closing.discard(number)
             if not (scope.undo and scope.is_dead and scope.events):
                 machine.emit(ScopeEnded(number, machine.now))
+            if scope.undo:
+                machine.state.agenda.emptied.append(scope.home)
     elif scope.owner in machine.returned:
         _finish_body(machine, scope.owner)
     elif machine.bodies is not None:
@@ -229,6 +240,8 @@ def _fail_if_stuck(machine: Machine, bodies: Bodies, number: int) -> None:
         return
     if machine.replay.waits_for_claim(owner.number):
         return
+    if state.undo_scopes and any(state.scopes[other].home == number for other in machine.closing):
+        return  # the body waits for the end of a scope, which waits for what outlived a workflow in it
     if any(other in machine.closing for other in state.agenda.emptied):
         state.agenda.emptied.append(number)
         return

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from makespan.graph.node import Effect, Errors, Kind, Mode, Node
+from makespan.machine import compensation
 from makespan.machine.facts import AttemptStarted, DeclarationAdded, ScopeReopened, TaskReopened
 from makespan.machine.records import Status, TaskState
 from makespan.machine.state import State
@@ -56,6 +57,7 @@ def _cut_after(state: State, workflow: TaskState, cause: TaskState) -> Iterator[
             task.finish > cause.finish
             and task.status in (Status.FAILED, Status.CANCELLED)
             and state.scopes[task.spec.scope].home == inside
+            and not state.scopes[task.spec.scope].shielded
         ):
             yield task.number
 
@@ -93,7 +95,7 @@ def closure(state: State, chosen: Iterable[int]) -> list[int]:
     """The chosen tasks, all that was made from them, and the workflows around all of these, oldest first."""
     readers: dict[int, list[int]] = {}
     for task in state.tasks:
-        if task.status != Status.REMOVED:
+        if task.status != Status.REMOVED and not state.scopes[task.spec.scope].shielded:
             for source, _, _ in task.spec.sources:
                 readers.setdefault(source, []).append(task.number)
     for number, expanded in state.maps.items():
@@ -103,7 +105,8 @@ def closure(state: State, chosen: Iterable[int]) -> list[int]:
     while queue:
         number = queue.pop()
         around = _workflow_around(state, state.tasks[number])
-        for other in (*readers.get(number, ()), *around):
+        undone = compensation.undone_beside(state, state.tasks[number])
+        for other in (*readers.get(number, ()), *around, *undone):
             if other not in found:
                 found.add(other)
                 queue.append(other)
@@ -120,6 +123,9 @@ def problem(state: State, chosen: Sequence[int]) -> str | None:
     if not chosen:
         return "nothing failed in it"
     asked = set(chosen)
+    undoing = compensation.scope_at_work(state)
+    if undoing is not None:
+        return f"what was done in its scope {undoing.name!r} is still being undone: resume the run first"
     for number in chosen:
         if not state.tasks[number].is_final:
             return f"{state.tasks[number].declaration.key} has not ended: resume the run"
@@ -128,6 +134,9 @@ def problem(state: State, chosen: Sequence[int]) -> str | None:
         if task.kind == Kind.MAP and any(source in asked for source, _, _ in task.spec.sources):
             return f"{task.declaration.key} has made its items from it, and they would be others"
         is_done = task.status == Status.SUCCEEDED and task.declaration.options.effect == Effect.IRREVERSIBLE
+        is_done = is_done and not compensation.is_undone(state, task)
+        if compensation.stands(state, task):
+            return f"{task.declaration.key} has been done and would be undone with its scope: let that come to its end"
         if is_done and number not in asked and task.kind == Kind.CALL:
             return f"{task.declaration.key} was made from it, is irreversible and has been done; name it to do it again"
     return None
@@ -176,6 +185,8 @@ def claimed_again(machine: Machine, task: TaskState, node: Node) -> None:
     machine.stale.append(task.number)
     state = machine.state
     if state.on_change != "rerun" or task.declaration.options.effect == Effect.IRREVERSIBLE:
+        return
+    if compensation.stands(state, task) or compensation.undo_of(state, task) is not None:
         return
     declaration = machine.declared.get(node.declaration)
     if declaration is None:

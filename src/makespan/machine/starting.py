@@ -76,10 +76,10 @@ def start_call(machine: Machine, task: TaskState) -> None:
             machine.queued.add(number)
             leave_scopes(machine, task)
             return
-    if options.cache_ns is not None and machine.cache is not None and not is_hit:
-        if not machine.cache.take_off(number, task.declaration):
-            wait_for_result(machine, task)
-            return
+    cache = None if options.cache_ns is None or is_hit else machine.cache
+    if cache is not None and not cache.take_off(number, task.declaration):
+        wait_for_result(machine, task)
+        return
     machine.running.add(number)
     machine.emit(AttemptStarted(number, machine.now, reserved))
     if reserved or options.effect == _IRREVERSIBLE:

@@ -35,6 +35,8 @@ PROMPT_CACHE_MIB = 256
 # and unlike llama.cpp's own `response_format` no Markdown fence, so that tokens and text agree.
 _JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
+Heard = Callable[[str], None]
+
 
 class Embedded:
     """A `Model` on this machine's processor; loads at its first call (0.7 s, about 280 MB).
@@ -46,6 +48,9 @@ class Embedded:
     Raises:
         ProviderError: `unavailable` when xllamacpp is not installed.
     """
+
+    native_tools = False
+    """At this size a choice by grammar beats the model's own format for calls."""
 
     def __init__(
         self,
@@ -82,10 +87,33 @@ class Embedded:
         Cost: about 200 prompt tokens and 110 completion tokens a second on one core; a repeated prefix is
             cached.
         """
+        return await self._call(request, None)
+
+    async def stream(self, request: ModelRequest, on_text: Heard) -> ModelReply:
+        """As `complete`, token by token."""
+        return await self._call(request, on_text)
+
+    async def _call(self, request: ModelRequest, on_text: Heard | None) -> ModelReply:
         body = self._body(request)
         cancelled = threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def hear(text: str) -> None:
+            """On the loop: a piece that was on its way when the caller gave up is dropped."""
+            if on_text is not None and not cancelled.is_set():
+                on_text(text)
+
+        def pass_on(text: str) -> None:
+            """In the worker."""
+            try:
+                loop.call_soon_threadsafe(hear, text)
+            except RuntimeError:  # the loop was closed over it
+                cancelled.set()
+
         try:
-            chunks = await self._in_worker(lambda: self._generate(body, cancelled))
+            chunks = await self._in_worker(
+                lambda: self._generate(body, cancelled, None if on_text is None else pass_on)
+            )
         finally:
             cancelled.set()
         return self._checked(request, reply_of(chunks))
@@ -128,13 +156,18 @@ class Embedded:
             body["grammar"] = grammar_of(request.schema)
         return body
 
-    def _generate(self, body: dict[str, Any], cancelled: threading.Event) -> list[dict[str, Any]]:
+    def _generate(
+        self, body: dict[str, Any], cancelled: threading.Event, pass_on: Heard | None = None
+    ) -> list[dict[str, Any]]:
         """Runs in the worker. Chunks of one streamed completion, fewer when it was stopped."""
         engine = self._load()
         chunks: list[dict[str, Any]] = []
 
         def on_chunk(chunk: dict[str, Any]) -> bool:
             chunks.append(chunk)
+            text = "" if pass_on is None else _text_of(chunk)
+            if text and pass_on is not None:
+                pass_on(text)
             return cancelled.is_set() or self._closing.is_set()
 
         try:
@@ -206,14 +239,18 @@ def reply_of(chunks: list[dict[str, Any]]) -> ModelReply:
     finish, used = "stop", dict[str, Any]()
     for chunk in chunks:
         used = chunk.get("usage") or used
+        text.append(_text_of(chunk))
         for choice in chunk.get("choices", ()):
-            text.append(choice["delta"].get("content") or "")
             finish = choice.get("finish_reason") or finish
             tokens = (choice.get("logprobs") or {}).get("content") or ()
             logprobs += [TokenLogprob(token["token"], token["logprob"]) for token in tokens]
     cached = (used.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
     usage = Usage(used.get("prompt_tokens", 0), cached, used.get("completion_tokens", 0))
     return ModelReply("".join(text), "length" if finish == "length" else "stop", usage, tuple(logprobs))
+
+
+def _text_of(chunk: dict[str, Any]) -> str:
+    return "".join(choice["delta"].get("content") or "" for choice in chunk.get("choices", ()))
 
 
 def _import_native() -> Any:

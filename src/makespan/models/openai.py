@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from makespan.errors import ProviderError, UsageError
-from makespan.models.openai_errors import connection_error, http_error, malformed, timeout_error
+from makespan.models.openai_errors import connection_error, http_error, timeout_error
+from makespan.models.openai_messages import Collected, body_of, reply_in
+from makespan.models.openai_stream import collected
 from makespan.models.tokens import byte_bound
-from makespan.ports import ModelReply, ModelRequest, TokenLogprob
+from makespan.ports import ModelReply, ModelRequest
+from makespan.references import Secret
 from makespan.values import Usage
 
 if TYPE_CHECKING:
@@ -27,40 +31,6 @@ OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_KEY = "env:OPENAI_API_KEY"
 CONNECT_TIMEOUT_S = 10.0
 
-_FINISH: Mapping[str, Literal["stop", "length", "filter"]] = {"length": "length", "content_filter": "filter"}
-
-
-class _Text(msgspec.Struct):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Logprobs(msgspec.Struct):
-    content: list[TokenLogprob] | None = None
-
-
-class _Choice(msgspec.Struct):
-    message: _Text
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-
-
-class _Cached(msgspec.Struct):
-    cached_tokens: int | None = None
-
-
-class _Used(msgspec.Struct):
-    prompt_tokens: int
-    completion_tokens: int
-    prompt_tokens_details: _Cached | None = None
-
-
-class _Completion(msgspec.Struct):
-    """The part of a chat completion that is read; the rest is skipped."""
-
-    choices: list[_Choice]
-    usage: _Used | None = None
-
 
 class OpenAICompatible:
     """A `Model` behind an OpenAI-compatible address.
@@ -68,9 +38,12 @@ class OpenAICompatible:
     Args:
         name: as the service and the price list know it.
         base_url: up to and with `/v1`.
-        key: a reference, `env:NAME`; None sends no key. Never the key itself.
+        key: a reference, `env:NAME`, `file:/path` or `keyring:service/name`; None sends no key. Never the key itself.
         timeout_s: for a whole call.
         supports_schema: whether the service takes `response_format` of type `json_schema`.
+        schema_with_tools: whether it takes that beside tools; otherwise the schema is told in a system message.
+            OpenAI's own service does, most others refuse or stop calling tools.
+        native_tools: whether it takes tools; without, the choice of one is asked for as an answer with a schema.
         omit: fields of the request body the service refuses, e.g. `temperature` for reasoning models.
         environ, wall_s: where keys and the time (for `Retry-After` dates) come from.
     """
@@ -83,16 +56,25 @@ class OpenAICompatible:
         key: str | None = OPENAI_KEY,
         timeout_s: float = 60.0,
         supports_schema: bool = True,
+        schema_with_tools: bool | None = None,
+        native_tools: bool = True,
         omit: frozenset[str] = frozenset(),
         environ: Mapping[str, str] = os.environ,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
-        if key is not None and not key.removeprefix("env:").isidentifier():
+        if (
+            key is not None
+            and not key.startswith(("file:", "keyring:"))
+            and not key.removeprefix("env:").isidentifier()
+        ):
             raise UsageError("a key is given by reference, like `env:OPENAI_API_KEY`, never as itself")
         self.name, self.base_url = name, base_url.rstrip("/")
-        self._variable = None if key is None else key.removeprefix("env:")
-        self._timeout_s, self._supports_schema, self._omit = timeout_s, supports_schema, omit
-        self._environ, self._wall_s = environ, wall_s
+        reference = key if key is None or ":" in key else f"env:{key}"
+        self._secret = None if reference is None else Secret(reference, environ=environ)
+        self._timeout_s, self._omit, self.native_tools = timeout_s, omit, native_tools
+        self._supports_schema = supports_schema
+        self._schema_with_tools = self.base_url == OPENAI_URL if schema_with_tools is None else schema_with_tools
+        self._wall_s = wall_s
         self._client: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -111,16 +93,26 @@ class OpenAICompatible:
         Raises:
             ProviderError: every kind but `unknown_price`; see `openai_errors`.
         """
-        key = self._key()
-        content = msgspec.json.encode(self.body(request))
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                response = await self._post(content, key)
-        except TimeoutError as error:
-            raise timeout_error(self.name, self._timeout_s) from error
-        if response.status_code != 200:
-            raise http_error(self.name, response, key, self._wall_s())
-        return self._reply(request, response.content)
+        async with self._answer(self.body(request)) as response:
+            content = await response.aread()
+        return self._reply(request, reply_in(self.name, content))
+
+    async def stream(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
+        """As `complete`, with the text passed on as the service sends it (server-sent events).
+
+        A service that answers in one piece all the same is understood. An answer that breaks off is `unavailable`.
+        """
+        body = self.body(request) | {"stream": True}
+        if "stream_options" not in self._omit:
+            body["stream_options"] = {"include_usage": True}
+        async with self._answer(body) as response:
+            if "json" in response.headers.get("content-type", ""):
+                reply = self._reply(request, reply_in(self.name, await response.aread()))
+                if reply.text:
+                    on_text(reply.text)
+                return reply
+            found = await collected(self.name, response.aiter_lines(), on_text, self._key())
+        return self._reply(request, found)
 
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""
@@ -130,47 +122,48 @@ class OpenAICompatible:
 
     def body(self, request: ModelRequest) -> dict[str, Any]:
         """The JSON body of the call."""
+        has_room = self._schema_with_tools or not request.tools
+        body = body_of(self.name, request, formats=self._supports_schema and has_room, tells=not has_room)
         # OpenAI's own service renamed the field for its reasoning models; others know only the old name.
-        limit = "max_completion_tokens" if self.base_url == OPENAI_URL else "max_tokens"
-        body: dict[str, Any] = {
-            "model": self.name,
-            "messages": [{"role": message.role, "content": message.text} for message in request.messages],
-            limit: request.max_tokens,
-            "temperature": request.temperature,
-        }
-        if request.seed is not None:
-            body["seed"] = request.seed
-        if request.logprobs:
-            body["logprobs"] = True
-        if request.stop:
-            body["stop"] = list(request.stop)
-        if request.schema is not None and self._supports_schema:
-            body["response_format"] = _response_format(request.schema)
+        body["max_completion_tokens" if self.base_url == OPENAI_URL else "max_tokens"] = request.max_tokens
         return {field: value for field, value in body.items() if field not in self._omit}
 
     def _key(self) -> str | None:
-        if self._variable is None:
+        secret = self._secret
+        if secret is None:
             return None
-        key = self._environ.get(self._variable, "").strip()
-        problem = "is not set" if not key else "" if key.isascii() and key.isprintable() else "is not a key"
-        if problem:
+        try:
+            key = secret.make().strip()
+        except ProviderError as error:
+            raise ProviderError(f"model {self.name!r} needs a key: {error}", kind="auth", retryable=False) from None
+        if not (key and key.isascii() and key.isprintable()):
             raise ProviderError(
-                f"model {self.name!r} needs a key: the environment variable {self._variable} {problem}; "
-                f"`export {self._variable}=...` and try again",
+                f"model {self.name!r} needs a key: what {secret.reference} holds is not a key; set it and try again",
                 kind="auth",
                 retryable=False,
             )
         return key
 
-    async def _post(self, content: bytes, key: str | None) -> httpx.Response:
+    @asynccontextmanager
+    async def _answer(self, body: dict[str, Any]) -> AsyncIterator[httpx.Response]:
+        """The service's answer, its status 200 and its content not read yet. All of it within the timeout."""
         import httpx
 
+        key = self._key()
         headers = {"content-type": "application/json"}
         if key is not None:
             headers["authorization"] = f"Bearer {key}"
+        content = msgspec.json.encode(body)
         try:
-            return await self._connected().post("/chat/completions", content=content, headers=headers)
-        except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
+            client = self._connected()
+            async with asyncio.timeout(self._timeout_s):
+                call = client.stream("POST", "/chat/completions", content=content, headers=headers)
+                async with call as response:
+                    if response.status_code != 200:
+                        await response.aread()
+                        raise http_error(self.name, response, key, self._wall_s())
+                    yield response
+        except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout) as error:
             raise timeout_error(self.name, self._timeout_s) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise connection_error(self.name, self.base_url, error) from error
@@ -187,40 +180,6 @@ class OpenAICompatible:
             self._loop = loop
         return self._client
 
-    def _reply(self, request: ModelRequest, content: bytes) -> ModelReply:
-        try:
-            completion = msgspec.json.decode(content, type=_Completion)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise malformed(self.name, str(error)) from error
-        if not completion.choices:
-            raise malformed(self.name, "no choices")
-        choice = completion.choices[0]
-        refusal = choice.message.refusal
-        finish = "filter" if refusal else _FINISH.get(choice.finish_reason or "stop", "stop")
-        logprobs = choice.logprobs.content if choice.logprobs else None
-        usage = self.worst_case(request) if completion.usage is None else _usage(completion.usage)
-        return ModelReply(refusal or choice.message.content or "", finish, usage, tuple(logprobs or ()))
-
-
-def _usage(used: _Used) -> Usage:
-    details = used.prompt_tokens_details
-    cached = details.cached_tokens if details is not None else 0
-    return Usage(used.prompt_tokens, cached or 0, used.completion_tokens)
-
-
-def _response_format(schema: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "json_schema",
-        "json_schema": {"name": "answer", "schema": schema, "strict": _is_strict(schema)},
-    }
-
-
-def _is_strict(schema: Any) -> bool:
-    """Whether OpenAI's strict mode takes the schema: closed objects only, no fixed-length arrays."""
-    if isinstance(schema, list):
-        return all(_is_strict(part) for part in schema)
-    if not isinstance(schema, dict):
-        return True
-    if "prefixItems" in schema or (schema.get("type") == "object" and schema.get("additionalProperties") is not False):
-        return False
-    return all(_is_strict(part) for part in schema.values())
+    def _reply(self, request: ModelRequest, found: Collected) -> ModelReply:
+        usage = self.worst_case(request) if found.usage is None else found.usage
+        return ModelReply(found.text, found.finish_reason, usage, found.logprobs, found.tool_calls)

@@ -60,6 +60,17 @@ def http_error(model: str, response: httpx.Response, key: str | None, wall_s: fl
     )
 
 
+def error_in_stream(model: str, error: Any, key: str | None) -> ProviderError:
+    """What a service says after it began to answer with 200; but for the account such failures pass."""
+    said, codes = _said(msgspec.json.encode({"error": error}))
+    kind = "quota" if "insufficient_quota" in codes else "unavailable"
+    return ProviderError(
+        f"model {model!r}: in its answer: {_shown(said, key)}; {_ADVICE[kind]}",
+        kind=kind,
+        retryable=kind == "unavailable",
+    )
+
+
 def timeout_error(model: str, timeout_s: float) -> ProviderError:
     """No answer in time; the service may have worked, and billed, all the same."""
     return ProviderError(

@@ -20,6 +20,7 @@ from makespan.errors import EngineError, ProviderError, UsageError
 from makespan.models.tokens import byte_bound
 from makespan.models.tool_choice import with_tools
 from makespan.ports import Model, ModelReply, ModelRequest, streamed
+from makespan.redaction import KNOWN
 from makespan.values import Usage
 
 Mode = Literal["record", "replay", "auto"]
@@ -140,9 +141,9 @@ class Recorded:
         return written if written == reply else msgspec.structs.replace(written, logprobs=())
 
     def _without_secrets(self, value: Any, kind: Any) -> Any:
-        if not self._secrets:
+        if not self._secrets and not KNOWN.has_any:
             return value
-        return msgspec.convert(_redacted(msgspec.to_builtins(value), self._secrets), kind)
+        return msgspec.convert(KNOWN.value(_redacted(msgspec.to_builtins(value), self._secrets)), kind)
 
     def _missing(self, request: ModelRequest, digest: str) -> ProviderError:
         prompt = _prompt(request)

@@ -74,7 +74,8 @@ def reask(messages: tuple[Message, ...], reply: ModelReply, error: ProviderError
     if error.kind == "truncated":
         wish = "Your answer was cut off. Answer again, shorter, with complete JSON only."
     else:
-        wish = f"That answer does not fit: {error.__cause__ or error}. Answer again with JSON only."
+        how = " with JSON only" if reply.text.strip() else ""
+        wish = f"That answer does not fit: {error.__cause__ or error}. Answer again{how}."
     return (*messages, Message.assistant(_excerpt(reply.text, limit=2000)), Message.user(wish))
 
 

@@ -14,6 +14,8 @@ from makespan.values import Usage
 TOKENS_AROUND_MESSAGE = 16
 TOKENS_AROUND_PROMPT = 128
 """Start and end marks, and a template's default system prompt."""
+TOKENS_AROUND_SCHEMA = 128
+"""The sentence that tells it, where a service takes no schema beside tools."""
 
 
 def byte_bound(request: ModelRequest, *, count_schema: bool) -> Usage:
@@ -31,6 +33,8 @@ def byte_bound(request: ModelRequest, *, count_schema: bool) -> Usage:
         prompt += TOKENS_AROUND_MESSAGE + len(msgspec.json.encode(tool))
     if count_schema and request.schema is not None:
         prompt += len(msgspec.json.encode(request.schema))
+        if request.tools:
+            prompt += TOKENS_AROUND_SCHEMA
     return Usage(prompt_tokens=prompt, completion_tokens=max(request.max_tokens, 0))
 
 

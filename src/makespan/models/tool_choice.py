@@ -3,7 +3,7 @@
     {"tool": "search", "arguments": {...}}    one call            {"answer": ...}    the answer
 
 One place for the whole translation: `ToolChoice` stands in front of a model without `native_tools`, turns a request
-with tools into one with a schema, and its answer back into a call or an answer. Requests without tools pass as they are.
+with tools into one with a schema, and its answer back into a call or an answer. Requests without tools pass.
 Invariant: a reply with tool calls names a tool that was offered; everything else is an answer, right or wrong.
 """
 
@@ -46,6 +46,12 @@ class ToolChoice:
     @property
     def name(self) -> str:
         return self.model.name
+
+    def check(self) -> None:
+        """What the model checks before it is called, if it does."""
+        check: Callable[[], None] | None = getattr(self.model, "check", None)
+        if check is not None:
+            check()
 
     def worst_case(self, request: ModelRequest) -> Usage:
         return self.model.worst_case(asked(request))
@@ -93,9 +99,10 @@ def asked(request: ModelRequest) -> ModelRequest:
 
 def told(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """The conversation with calls and their results as plain text."""
-    names = {call.id: call.name for message in messages for call in message.tool_calls}
+    names: dict[str, str] = {}
     plain: list[Message] = []
     for message in messages:
+        names |= {call.id: call.name for call in message.tool_calls}  # ids may be used again in a later turn
         if message.role == "tool":
             plain.append(Message.user(f"Result of {names.get(message.call_id, 'the tool')}: {message.text}"))
         elif message.tool_calls:
@@ -132,7 +139,13 @@ def chosen(request: ModelRequest, reply: ModelReply) -> ModelReply:
         if choice.answer is not msgspec.UNSET:
             text = _answer_text(bytes(choice.answer), is_plain=request.schema is None)
             return msgspec.structs.replace(reply, text=text, logprobs=())
-    return reply
+    begun = AnswerText(_unheard, is_plain=request.schema is None)
+    begun.take(reply.text)
+    return msgspec.structs.replace(reply, text=begun.said, logprobs=()) if begun.said else reply
+
+
+def _unheard(text: str) -> None:
+    """Nobody listens: only what was said is wanted."""
 
 
 def _answer_text(encoded: bytes, *, is_plain: bool) -> str:
@@ -159,10 +172,11 @@ def _choice(text: str) -> _Choice | None:
 
 def _call_text(call: ToolCall) -> str:
     try:
-        arguments = msgspec.Raw(msgspec.json.format(call.arguments, indent=0).encode())
-        return msgspec.json.encode({"tool": call.name, "arguments": arguments}).decode()
-    except msgspec.DecodeError:
-        return msgspec.json.encode({"tool": call.name, "arguments": call.arguments}).decode()
+        arguments = msgspec.json.decode(call.arguments)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        arguments = call.arguments
+    said = msgspec.json.encode({"tool": call.name, "arguments": arguments})
+    return msgspec.json.format(said, indent=0).decode()
 
 
 def _instructed(messages: tuple[Message, ...], tools: tuple[Tool, ...]) -> tuple[Message, ...]:

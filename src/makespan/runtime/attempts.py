@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -11,6 +12,9 @@ import msgspec
 from makespan.errors import ErrorRecord, GraphError, record_of
 from makespan.machine.observations import AttemptRaised, AttemptStopped, AttemptSucceeded, Observation, StartAttempt
 from makespan.ports import AttemptInfo, Cancellable, Produced, Services, TaskCode, World
+from makespan.redaction import KNOWN
+from makespan.runtime.emitting import Outbox
+from makespan.runtime.resources import Resources
 from makespan.runtime.workers import WorkerFailed, WorkerLost
 
 GRACE_NS = 5_000_000_000
@@ -35,6 +39,14 @@ class Workers(Protocol):
 
     async def call(self, target: str, args: bytes, info: AttemptInfo) -> Produced: ...
 
+    async def close(self) -> None: ...
+
+
+class EarlierResults(Protocol):
+    """What was found before an attempt that need not run."""
+
+    def found(self, task: int) -> bytes | None: ...
+
 
 class Attempts:
     """The attempts in flight of one run."""
@@ -51,13 +63,27 @@ class Attempts:
         services: Services | None,
         workers: Callable[[], Workers] | None = None,
         interceptors: tuple[Interceptor, ...] = (),
+        resources: Resources | None = None,
+        outbox: Outbox | None = None,
+        session: str = "",
+        cache: EarlierResults | None = None,
+        files: str = "",
+        units: Callable[[int, int], dict[str, tuple[int, ...]]] | None = None,
     ) -> None:
         self._world, self._codes, self._post, self._now = world, codes, post, now
         self._run_id, self._seed, self._services = run_id, seed, services
-        self._workers, self._interceptors = workers, interceptors
+        self._workers, self._interceptors, self._resources = workers, interceptors, resources
+        self._cache, self._files, self._units = cache, files, units
         self._running: dict[tuple[int, int], Cancellable | None] = {}
         self._stopped: dict[tuple[int, int], str] = {}
+        self._inline: tuple[int, int] | None = None
+        """The attempt that runs inline right now."""
+        self._outbox, self._session = outbox, session
+        if outbox is not None:
+            outbox.is_open = self._is_open
         self.deadline_ns: int | None = None
+        self.scheduled: tuple[int | None, str] = (None, "")
+        """Wall clock and zone of the tick that the run stands for."""
         self.current = ""
         """Key of the task whose code has the loop right now, for the watchdog."""
 
@@ -73,6 +99,13 @@ class Attempts:
             error = ErrorRecord("makespan.errors.GraphError", f"no task has the key {key!r} any more", (), False)
             self._post(AttemptRaised(self._now(), command.task, command.attempt, error))
             return
+        options = command.declaration.options
+        if options.cache_ns is not None and self._cache is not None:
+            value = self._cache.found(command.task)
+            if value is not None:
+                self._post(AttemptSucceeded(self._now(), command.task, command.attempt, value, cached=True))
+                return
+        attempt, outbox = (command.task, command.attempt), self._outbox
         info = AttemptInfo(
             self._run_id,
             command.id,
@@ -84,19 +117,27 @@ class Attempts:
             self._seed,
             command.generation,
             self._services,
+            None if outbox is None else partial(outbox.put, attempt),
+            session=self._session,
+            scheduled_ns=self.scheduled[0],
+            zone=self.scheduled[1],
+            models=options.models,
+            stream=options.stream,
+            files=self._files,
+            units=self._units(*attempt) if options.needs and self._units is not None else {},
         )
-        attempt = (command.task, command.attempt)
         how = code.executor
-        if how == "asyncio" or how == "process" or self._interceptors:
+        if how == "asyncio" or how == "process" or self._interceptors or getattr(code, "injects", None):
             self._running[attempt] = self._world.spawn(self._run(attempt, code, command.args, info), key)
         elif how == "inline":
-            self.current = key
+            self.current, self._inline = key, attempt
             try:
                 produced = code.invoke(command.args, info)
             except Exception as error:  # noqa: BLE001 - every failure of task code becomes an observation
                 self._failed(attempt, error)
             else:
                 self._succeeded(attempt, produced)
+            self._inline = None
         else:
             self._running[attempt] = None
             self._world.in_thread(
@@ -108,6 +149,7 @@ class Attempts:
         which = (task, attempt)
         if which not in self._running:
             return
+        self._silence(which)
         self._stopped[which] = why
         running = self._running[which]
         if running is not None:
@@ -126,7 +168,9 @@ class Attempts:
         self.current = info.key
         try:
             if self._interceptors:
-                produced = await self._intercepted(code, Call(info.key, args, info))
+                produced = await self._intercepted(attempt, code, Call(info.key, args, info))
+            elif getattr(code, "injects", None):
+                produced = await self._injected(attempt, code, args, info)
             elif code.executor == "asyncio":
                 produced = await code.invoke_async(args, info)
             else:
@@ -144,8 +188,10 @@ class Attempts:
         else:
             self._succeeded(attempt, produced)
 
-    async def _intercepted(self, code: TaskCode, call: Call) -> Produced:
+    async def _intercepted(self, attempt: tuple[int, int], code: TaskCode, call: Call) -> Produced:
         async def last(call: Call) -> Produced:
+            if getattr(code, "injects", None):
+                return await self._injected(attempt, code, call.args, call.info)
             if code.executor == "asyncio":
                 return await code.invoke_async(call.args, call.info)
             if code.executor == "process":
@@ -173,12 +219,30 @@ class Attempts:
         self._world.in_thread(work, done)
         return await future
 
+    async def _injected(self, attempt: tuple[int, int], code: TaskCode, args: bytes, info: AttemptInfo) -> Produced:
+        """With what its parameters are injected with, opened before and, where it is this attempt's, closed after."""
+        resources = self._resources
+        if resources is None:
+            raise GraphError(f"{code.key}: this engine opens no providers")
+        if code.executor == "process" and not resources.is_faked(code):
+            return await self._in_worker(code, args, info)
+        return await resources.call(code, args, info, lambda: attempt in self._stopped)
+
     async def _in_worker(self, code: TaskCode, args: bytes, info: AttemptInfo) -> Produced:
         if self._workers is None:
             raise GraphError(f"{code.key}: this engine has no worker processes")
         return await self._workers().call(code.target, args, info)
 
     # ------------------------------------------------------------ ends
+
+    def _is_open(self, attempt: tuple[int, int]) -> bool:
+        """Whether what the attempt emits still belongs to a running task."""
+        return (attempt in self._running and attempt not in self._stopped) or attempt == self._inline
+
+    def _silence(self, attempt: tuple[int, int]) -> None:
+        """Pass on what the attempt has emitted; it is about to end."""
+        if self._outbox is not None and self._outbox.is_used:
+            self._outbox.ended(attempt)
 
     def _returned(self, attempt: tuple[int, int], value: Any, error: BaseException | None) -> None:
         if error is not None:
@@ -187,13 +251,20 @@ class Attempts:
             self._succeeded(attempt, value)
 
     def _succeeded(self, attempt: tuple[int, int], produced: Produced) -> None:
+        if self._outbox is not None and self._outbox.is_used:  # `_silence`, without a call for every task
+            self._outbox.ended(attempt)
         self._running.pop(attempt, None)
         if self._stopped:
             self._stopped.pop(attempt, None)
+        if KNOWN.has_any and (reference := KNOWN.found((produced.value,))) is not None:
+            error = GraphError(f"the result contains the secret {reference}, and results are stored")
+            self._post(AttemptRaised(self._now(), *attempt, record_of(error), produced.cost, produced.usage))
+            return
         task, number = attempt
         self._post(AttemptSucceeded(self._now(), task, number, produced.value, produced.cost, produced.usage))
 
     def _failed(self, attempt: tuple[int, int], error: BaseException) -> None:
+        self._silence(attempt)
         self._running.pop(attempt, None)
         self._stopped.pop(attempt, None)
         if isinstance(error, WorkerLost):

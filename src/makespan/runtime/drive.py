@@ -11,11 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from makespan.errors import EngineBug, EngineError, JournalError, StoreBusy
-from makespan.machine.facts import Fact, encode_facts
+from makespan.machine.facts import Fact, RunResumed, encode_facts
 from makespan.machine.machine import Machine, Turn
-from makespan.machine.observations import Command, EndRun, Observation, StartAttempt, StopAttempt, Tick
+from makespan.machine.observations import (
+    CancelAsked,
+    Command,
+    EndRun,
+    Interrupted,
+    Observation,
+    StartAttempt,
+    StopAttempt,
+    Tick,
+)
 from makespan.machine.state import State
-from makespan.ports import Lease, LedgerChange, Timer, TurnRecord, World
+from makespan.ports import CacheChange, Lease, LedgerChange, Timer, TurnRecord, World
 from makespan.runtime.attempts import Attempts
 from makespan.runtime.committer import Committer
 
@@ -56,29 +65,39 @@ class Driver:
         summary: Callable[[State], bytes],
         on_end: Callable[[BaseException | None], None],
         ledger: Callable[[], list[LedgerChange]],
+        cache: Callable[[Sequence[Fact]], Sequence[CacheChange]] = lambda _: (),
     ) -> None:
         self.machine, self.lease, self._world, self._committer = machine, lease, world, committer
         self.clock = clock
         self.attempts: Attempts | None = None
         self.watchers: list[Watcher] = []
         self.requests_done: list[int] = []
-        self._summary, self._on_end, self._ledger = summary, on_end, ledger
+        self._summary, self._on_end, self._ledger, self._cache = summary, on_end, ledger, cache
         self._inbox: list[Observation] = []
         self._scheduled = False
         self._committing = False
         self._timer: Timer | None = None
         self._timer_at: int | None = None
         self.is_over = False
+        self.give_up: Callable[[CancelAsked | Interrupted], Turn] | None = None
+        """Set while the run waits in the line of its session: then only what ends it is heard, and this ends it."""
+        self._announces = False
+        """Whether the store's list still says `queued`."""
 
     def post(self, observation: Observation) -> None:
         """Put an observation into the inbox; the pump runs soon."""
+        give_up = self.give_up
+        if give_up is not None and isinstance(observation, CancelAsked | Interrupted):
+            self.begin(lambda: give_up(observation))
+            return
         self._inbox.append(observation)
-        if not self._scheduled and not self._committing:
+        if not self._scheduled and not self._committing and give_up is None:
             self._scheduled = True
             self._world.call_soon(self._pump)
 
     def begin(self, first: Callable[[], Turn]) -> None:
         """Make and commit the first turn of this life."""
+        self._announces, self.give_up = self.give_up is not None, None
         try:
             turn = first()
         except Exception as error:  # noqa: BLE001 - a bug of ours must end the run, not the loop
@@ -118,11 +137,13 @@ class Driver:
     def _record(self, turn: Turn) -> TurnRecord:
         state = self.machine.state
         done, self.requests_done = self.requests_done, []
-        body, ledger = encode_facts(turn.facts), self._ledger()
-        if state.status == "running":
-            return TurnRecord(self.lease, body, turn.blobs, turn.sync, done, ledger)
+        body, ledger, cache = encode_facts(turn.facts), self._ledger(), self._cache(turn.facts)
+        is_resumed = type(turn.facts[0]) is RunResumed if turn.facts else False
+        if state.status == "running" and not self._announces and not is_resumed:
+            return TurnRecord(self.lease, body, turn.blobs, turn.sync, done, ledger, cache=cache)
+        self._announces = False
         now, summary = self._world.wall_ns(), self._summary(state)
-        return TurnRecord(self.lease, body, turn.blobs, turn.sync, done, ledger, state.status, summary, now)
+        return TurnRecord(self.lease, body, turn.blobs, turn.sync, done, ledger, state.status, summary, now, cache)
 
     def _committed(self, turn: Turn, error: BaseException | None) -> None:
         self._committing = False

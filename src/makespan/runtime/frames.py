@@ -1,7 +1,7 @@
 """What the engine and a worker process say to each other: msgpack structs behind a four-byte length.
 
     engine -> worker   Hello, then Call, one at a time
-    worker -> engine   Answer or Failure, one a call
+    worker -> engine   Pieces now and then, and one Answer or Failure a call
 
 Only bytes that a codec made travel; nothing that is read can run code.
 """
@@ -47,8 +47,15 @@ class Failure(msgspec.Struct, frozen=True, tag=True):
     record: ErrorRecord
 
 
+class Pieces(msgspec.Struct, frozen=True, tag=True):
+    """What the attempt emitted since the last frame: (kind, encoded value), in order."""
+
+    pieces: list[tuple[str, bytes]]
+
+
 ToWorker = Hello | Call
-FromWorker = Answer | Failure
+Reply = Answer | Failure
+FromWorker = Reply | Pieces
 Frame = TypeVar("Frame")
 
 

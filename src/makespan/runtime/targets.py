@@ -1,4 +1,4 @@
-"""Finds what a target names: `package.module:name`, `file.py:name`, `/abs/file.py:Class.name`.
+"""Finds what a target names: `package.module:name`, `file.py:name`, `/abs/file.py:Class.name`, `flow.yaml`.
 
 A file is imported once, under the name of its stem, with its folder on `sys.path`: as if `python file.py` had
 been a module. The running script itself is not imported again.
@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -18,15 +19,25 @@ from typing import Any, cast
 from makespan.errors import GraphError, UsageError, record_of, suggestion
 from makespan.ports import TaskCode
 
+DOCUMENTS = {".yaml": "makespan.documents.load:load", ".yml": "makespan.documents.load:load"}
+"""Who reads a workflow that is no Python, by the ending of its file; named, not imported, as it stands above."""
+
 
 def load_target(target: str) -> Any:
-    """The object that `target` names.
+    """The object that `target` names: a workflow for a document, one of its tasks for `document:task`.
 
     Raises:
         UsageError: it is not written as a target, or there is no such file, module or name.
         GraphError: importing it raised; the message names the line.
     """
+    if Path(target).suffix in DOCUMENTS:
+        return _load_document(target)
     source, name = split_target(target)
+    if Path(source).suffix in DOCUMENTS:
+        tasks: dict[str, Any] = _load_document(source).tasks
+        if name not in tasks:
+            raise UsageError(f"{source} has no task {name!r}{suggestion(name, tasks)}")
+        return tasks[name]
     found: Any = load_module(source)
     for part in name.split("."):
         if not hasattr(found, part):
@@ -69,6 +80,18 @@ def load_module(source: str) -> ModuleType:
         raise _broken(source, error) from error
     except (Exception, SystemExit) as error:
         raise _broken(source, error) from error
+
+
+def _load_document(source: str) -> Any:
+    path = Path(source).absolute()
+    changed_ns = path.stat().st_mtime_ns if path.is_file() else 0
+    return _read_document(source, str(path), changed_ns)
+
+
+@lru_cache(maxsize=64)
+def _read_document(source: str, path: str, changed_ns: int) -> Any:
+    """A worker process asks for the same one at every attempt."""
+    return load_target(DOCUMENTS[Path(source).suffix])(source)
 
 
 def _load_file(file: Path) -> ModuleType:

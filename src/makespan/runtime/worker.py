@@ -15,12 +15,14 @@ import queue
 import signal
 import sys
 import threading
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import msgspec
 
 from makespan.errors import GraphError, LimitError, UsageError, record_of
-from makespan.ports import Produced
+from makespan.logs import mask_output
+from makespan.ports import AttemptInfo, Produced
+from makespan.redaction import KNOWN
 from makespan.runtime.frames import (
     HEADER_BYTES,
     MAX_FRAME_BYTES,
@@ -31,7 +33,9 @@ from makespan.runtime.frames import (
     ToWorker,
     pack,
 )
+from makespan.runtime.opening import Here, NotOpened, close_loop
 from makespan.runtime.targets import load_task
+from makespan.runtime.worker_pieces import PieceSender
 
 TERMINATED = 128 + signal.SIGTERM
 REFUSALS = (GraphError, LimitError, UsageError)
@@ -49,7 +53,9 @@ class Worker:
         self._calls, self._answers = calls, answers
         self._inbox: queue.SimpleQueue[Hello | Call | None] = queue.SimpleQueue()
         self._open_calls = 0
+        self._process = Here()
         self._max_frame_bytes = MAX_FRAME_BYTES
+        self._pieces = PieceSender(answers.write)
 
     def serve(self) -> None:
         """Answer calls until the engine closes the pipe."""
@@ -62,12 +68,17 @@ class Worker:
                 case Call():
                     answer = self._answer(frame)
                     sys.stdout.flush()
-                    self._answers.write(answer)
-                    self._open_calls -= 1
+                    self._open_calls -= 1  # first: whoever has the answer may close the pipe at once, and in order
+                    self._pieces.end(answer)
 
     def _answer(self, call: Call) -> bytes:
         try:
-            produced = load_task(call.target).invoke(call.args, call.info)
+            info = msgspec.structs.replace(call.info, emit=self._pieces.begin(self._max_frame_bytes))
+            code = load_task(call.target)
+            KNOWN.look()
+            produced = (
+                self._injected(code, call.args, info) if hasattr(code, "injects") else code.invoke(call.args, info)
+            )
             return self._packed(produced, call)
         except Terminated:
             raise
@@ -75,6 +86,26 @@ class Worker:
             return self._failed(error, retryable=False)
         except BaseException as error:  # noqa: BLE001 - whatever a task raises is its failure, sys.exit() too
             return self._failed(error)
+
+    def _injected(self, code: Any, args: bytes, info: AttemptInfo) -> Produced:
+        """With what the task is injected with: opened here, so that no secret travels."""
+        here = Here(self._process, frozenset({"run", "attempt"}))
+        try:
+            injected = here.values_of(code.injects)
+            produced: Produced = code.invoke(args, msgspec.structs.replace(info, injected=injected))
+        except NotOpened as error:
+            here.close(error)
+            raise error.for_task(info.key) from error.error
+        except BaseException as error:
+            here.close(error)
+            raise
+        here.close()
+        return produced
+
+    def close(self) -> None:
+        """Close what lives as long as the process."""
+        self._process.close()
+        close_loop()
 
     def _packed(self, produced: Produced, call: Call) -> bytes:
         return pack(Answer(produced), self._max_frame_bytes, what=f"result of {call.info.key}")
@@ -116,11 +147,15 @@ def main() -> None:
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
+    mask_output()
     signal.signal(signal.SIGTERM, terminate)
+    worker = Worker(calls, answers)
     try:
-        Worker(calls, answers).serve()
+        worker.serve()
     except BrokenPipeError:
         os.killpg(0, signal.SIGKILL)
+    finally:
+        worker.close()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(0, signal.SIGTERM)  # children that tasks left behind
 

@@ -14,11 +14,12 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from makespan.runtime.frames import FrameBuffer, FromWorker, Hello, pack
+from makespan.runtime.frames import FrameBuffer, FromWorker, Hello, Pieces, Reply, pack
 from makespan.runtime.process_identity import group_runs
 
 COMMAND = ("-P", "-m", "makespan.runtime.worker")
@@ -27,6 +28,7 @@ SOURCE_ROOT = str(Path(__file__).parents[2])
 LOOK_S = 0.02
 """Between two looks whether a group is gone, after its leader has ended; Linux reports no such event."""
 
+Emit = Callable[[str, bytes], None]
 _decode = msgspec.msgpack.Decoder(FromWorker).decode
 
 
@@ -37,7 +39,8 @@ class WorkerProcess(asyncio.Protocol):
         self._process = process
         self._loop = asyncio.get_running_loop()
         self._buffer = FrameBuffer()
-        self._answer: asyncio.Future[FromWorker] | None = None
+        self._answer: asyncio.Future[Reply] | None = None
+        self._emit: Emit | None = None
         self._calls: asyncio.WriteTransport | None = None
         self._answers: asyncio.BaseTransport | None = None
         self._pidfd = -1
@@ -74,18 +77,18 @@ class WorkerProcess(asyncio.Protocol):
 
     # ------------------------------------------------------------ calls
 
-    async def call(self, frame: bytes) -> FromWorker | str:
-        """The answer to a packed call, or why there will be none. One call at a time."""
+    async def call(self, frame: bytes, emit: Emit | None = None) -> Reply | str:
+        """The answer to a packed call, or why there will be none. One call at a time; `emit` gets its pieces."""
         assert self._answer is None, "a worker runs one call at a time"
         if self._is_ending:
             return await asyncio.shield(self.ended)
-        self._answer = self._loop.create_future()
+        self._answer, self._emit = self._loop.create_future(), emit
         self._write(frame)
         try:
             await asyncio.wait((self._answer, self.ended), return_when=asyncio.FIRST_COMPLETED)
             return self._answer.result() if self._answer.done() else self.ended.result()
         finally:
-            self._answer = None
+            self._answer = self._emit = None
 
     def _write(self, frame: bytes) -> None:
         assert self._calls is not None
@@ -93,8 +96,14 @@ class WorkerProcess(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for body in self._buffer.feed(data):
-            if self._answer is not None and not self._answer.done():
-                self._answer.set_result(_decode(body))
+            if self._answer is None or self._answer.done():
+                continue
+            frame = _decode(body)
+            if not isinstance(frame, Pieces):
+                self._answer.set_result(frame)
+            elif self._emit is not None:
+                for kind, value in frame.pieces:
+                    self._emit(kind, value)
 
     # ------------------------------------------------------------ the end
 

@@ -64,7 +64,7 @@ class WorkerPool:
         async with self._slots:
             worker = await self._take()
             try:
-                reply = await worker.call(frame)
+                reply = await worker.call(frame, info.emit)
             except asyncio.CancelledError:
                 await self._stop(worker)
                 raise

@@ -49,7 +49,7 @@ def _row(span: Span, name_width: int, chart: int, scale: float, start_s: float, 
     size = max(1, min(chart - left, round(length_s * scale)))
     sign = AROUND if span.kind == "workflow" else CRITICAL if span.critical else OTHER
     bar = " " * left + sign * size
-    if span.status not in ("succeeded", "running"):
+    if span.status not in ("succeeded", "cached", "running"):
         bar = bar[:-1] + BAD
     mark = "*" if span.critical else " "
     return f"{_cut(_title(span), name_width):<{name_width}} {bar:<{chart}} {length_s:9.3f} s{mark}".rstrip()

@@ -57,7 +57,7 @@ def _text(fact: f.Fact, state: State) -> str:
             return f"graph added: {len(state.tasks)} tasks"
         case f.RunPaused() | f.RunResumed() | f.RunEnded() | f.CancelRequested():
             return _of_run(fact)
-        case f.LimitReached() | f.ScopeClosed() | f.ScopeAdded():
+        case f.LimitReached() | f.ScopeClosed() | f.ScopeAdded() | f.ScopeEnded() | f.ScopeReopened():
             return _of_scope(fact, state)
         case f.EditApplied():
             return f"edit applied: {fact.kind} by {fact.author or 'the workflow'}"
@@ -93,12 +93,18 @@ def _of_run(fact: f.RunPaused | f.RunResumed | f.RunEnded | f.CancelRequested) -
             return f"run {fact.status}{why}"
 
 
-def _of_scope(fact: f.LimitReached | f.ScopeClosed | f.ScopeAdded, state: State) -> str:
+def _of_scope(
+    fact: f.LimitReached | f.ScopeClosed | f.ScopeAdded | f.ScopeEnded | f.ScopeReopened, state: State
+) -> str:
     match fact:
         case f.ScopeAdded():
             return f"scope {fact.name} opened"
         case f.ScopeClosed():
             return f"scope {state.scopes[fact.scope].name} closed{_why(fact.why)}"
+        case f.ScopeEnded():
+            return f"scope {state.scopes[fact.scope].name} ended"
+        case f.ScopeReopened():
+            return f"scope {state.scopes[fact.scope].name} opened again"
         case f.LimitReached():
             name = state.scopes[fact.scope].name or "the run"
             size = 1e9 if fact.limit in ("budget_usd", "deadline_s") else 1
@@ -118,7 +124,8 @@ def _of_task(fact: Any, state: State) -> str:
         case f.AttemptStarted():
             return f"{name} started (attempt {task.attempt}){_reserved(fact.reserved)}"
         case f.TaskSucceeded():
-            return f"{name} succeeded{cost} ({_size(fact.value)} bytes)"
+            how = "cached: an earlier result stands in" if fact.cached else f"succeeded{cost}"
+            return f"{name} {how} ({_size(fact.value)} bytes)"
         case f.AttemptFailed():
             return f"{name} attempt failed{cost}: {fact.error.type}: {fact.error.message}"
         case f.RetryScheduled():

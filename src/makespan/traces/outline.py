@@ -17,7 +17,7 @@ from makespan.machine.records import ScopeState, Status, TaskState
 from makespan.machine.resolve import failure_of
 from makespan.machine.state import State
 from makespan.traces.summary import duration_ns
-from makespan.traces.words import SHOWN_KINDS, WORDS, name_of, short_id
+from makespan.traces.words import SHOWN_KINDS, name_of, short_id, word_of
 
 WIDEST = 12
 """More tasks of one key in one scope are shown as a group."""
@@ -52,7 +52,7 @@ def task_entry(state: State, task: TaskState, depth: int = 0) -> Entry:
     return Entry(
         depth,
         name_of(task),
-        status=WORDS[task.status],
+        status=word_of(task, state),
         task=short_id(task),
         attempts=task.attempt,
         duration_s=duration_ns(task) / 1e9,
@@ -90,7 +90,7 @@ def _inside(state: State, task: TaskState, depth: int, widest: int) -> Iterator[
 def _group(state: State, key: str, tasks: list[TaskState], depth: int) -> Iterator[Entry]:
     counts: dict[str, int] = {}
     for task in tasks:
-        word = WORDS[task.status]
+        word = word_of(task, state)
         counts[word] = counts.get(word, 0) + 1
     yield Entry(
         depth,

@@ -63,7 +63,7 @@ class SpanFold:
             case AttemptStarted():
                 self._open(fact)
             case TaskSucceeded():
-                self._close(fact.task, fact.at, "succeeded", fact.cost, fact.usage)
+                self._close(fact.task, fact.at, "cached" if fact.cached else "succeeded", fact.cost, fact.usage)
             case AttemptFailed():
                 self._close(fact.task, fact.at, "failed", fact.cost, fact.usage)
                 self._say(fact.task, f"{fact.error.type}: {fact.error.message}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from makespan.graph.node import Kind
+from makespan.machine.compensation import is_undone
 from makespan.machine.records import Status, TaskState
 from makespan.machine.state import State
 
@@ -22,6 +23,13 @@ WORDS = {
 }
 SHOWN_KINDS = (Kind.CALL, Kind.WORKFLOW, Kind.TIMER, Kind.SIGNAL)
 """Kinds that people think of as tasks; joins and values are the machine's own bookkeeping."""
+
+
+def word_of(task: TaskState, state: State | None = None) -> str:
+    """Where a task stands; `cached` where an earlier result stood in for the attempt, `undone` where it was undone."""
+    if state is not None and is_undone(state, task):
+        return "undone"
+    return "cached" if task.cached and task.status == Status.SUCCEEDED else WORDS[task.status]
 
 
 def name_of(task: TaskState) -> str:
