@@ -23,7 +23,8 @@ from makespan.machine.machine import Machine, Turn
 from makespan.machine.observations import AttemptSucceeded, StartAttempt
 from makespan.machine.opening import graph_facts
 from makespan.machine.state import State
-from makespan.ports import Owner, TurnRecord
+from makespan.ports import Owner
+from makespan.store_port import TurnRecord
 
 T = TypeVar("T")
 TASKS = 10_000

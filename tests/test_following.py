@@ -18,7 +18,7 @@ from makespan.following import Reader
 from makespan.journal.memory import MemoryJournal
 from makespan.journal.sqlite import SqliteJournal
 from makespan.models.scripted import Scripted
-from makespan.ports import Journal
+from makespan.store_port import Journal
 from makespan.testing.disk import SimulatedDisk
 from makespan.testing.lives import SimulatedCrash
 from makespan.testing.world import SimulatedWorld

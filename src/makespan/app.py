@@ -1,4 +1,4 @@
-"""`Engine`: the only place that wires concrete parts together: store, world, machine, bodies, models, broker.
+"""`Engine`: opens and holds what runs share (store, world, models, broker), starts runs and goes on with them.
 
 async with Engine() as engine:
     result = await engine.start(incident("payments"), budget_usd=0.10)
@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import msgspec
 
-from makespan.authoring.bodies import LiveBodies
 from makespan.authoring.fakes import Fakes
 from makespan.authoring.place import Registry
 from makespan.authoring.ref import Ref
@@ -22,87 +20,49 @@ from makespan.authoring.schedule import wall_and_zone
 from makespan.authoring.task import HOOKS, Task
 from makespan.authoring.trace import StandsIn, Traced, collector_resting, template_of, trace_call
 from makespan.ends import END_CALL_WAIT_S, EndCalls
-from makespan.errors import JournalError, LeaseLost, SessionBusy, UsageError
-from makespan.files import sweep, using
-from makespan.fingerprints import files_are_in, fingerprint_of
+from makespan.errors import LeaseLost, SessionBusy, UsageError
+from makespan.files import using
 from makespan.following import Reader, follow_run
-from makespan.handle import Answer, Run, observed
+from makespan.handle import Run
 from makespan.inbox import post_request
 from makespan.logs import logger
-from makespan.machine.broker import Broker, Held, Rate
-from makespan.machine.facts import Limits, RunStarted, decode_facts
-from makespan.machine.machine import Machine, Turn
-from makespan.machine.observations import CancelAsked, Granted
+from makespan.machine.broker import Broker, Rate
+from makespan.machine.facts import Limits, RunStarted
+from makespan.machine.machine import Turn
+from makespan.machine.observations import CancelAsked
 from makespan.machine.retrying import stale
 from makespan.machine.state import State
 from makespan.models.prices import Price
-from makespan.ports import Journal, Lease, Model, RunRow, Timer
+from makespan.ports import Model
 from makespan.redaction import KNOWN
 from makespan.redo import tasks_to_redo, tell_stale
-from makespan.runtime.attempts import Attempts, Interceptor, Workers
-from makespan.runtime.caching import Awaited, RunCache
+from makespan.run_options import ResumeOptions, RunOptions
+from makespan.runtime.attempts import Interceptor, Workers
+from makespan.runtime.caching import Awaited
 from makespan.runtime.committer import Committer
-from makespan.runtime.drive import Clock, Driver
-from makespan.runtime.emitting import Outbox
-from makespan.runtime.lending import Lender
 from makespan.runtime.resources import Resources
-from makespan.runtime.targets import load_target
-from makespan.runtime.watchdog import Blocked, Watchdog
+from makespan.runtime.targets import refuse_while_importing
+from makespan.runtime.watchdog import Watchdog, report_blocked
 from makespan.runtime.workers import WorkerPool
 from makespan.runtime.world import RealWorld
-from makespan.services import EngineServices, RunPricing
-from makespan.sessions import LINE_LOOK_NS, RunSlotStore, SessionLine, Waiting, enter_state, give_up, session_of
-from makespan.slots import RunSlots
+from makespan.services import EngineServices
+from makespan.sessions import RunSlotStore, SessionLine, Waiting, enter_state, give_up, session_of
+from makespan.store_port import Journal, Lease, RunRow
+from makespan.stored_runs import StoredRuns, find_code
 from makespan.stores import DEFAULT_STORE, open_journal, room_of
-from makespan.traces.summary import summarise
 from makespan.traces.updates import Update
+from makespan.upkeep import Upkeep
 from makespan.values import nano_usd, nanos
+from makespan.wiring import Parts, wire
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 LEASE_NS = 10_000_000_000
-RENEW_NS = 3_000_000_000
 ALONE_NS = 10 * 365 * 86_400 * 1_000_000_000
 """Lease of a run in a store that no other process can see."""
-SOON_NS = 1_000_000
 LOOK_NS = 50_000_000
 """How often the store is looked at for what other processes ask (3 µs a look)."""
-
-
-class RunOptions(TypedDict, total=False):
-    """The options of one run."""
-
-    budget_usd: float
-    deadline_s: float
-    id: str
-    sync: Literal["normal", "full"]
-    seed: int
-    limits: Limits
-    target: str
-    session: str
-    """Runs of one session work one at a time, in the whole store, and share the slots of `ms.state`."""
-    busy: Literal["queue", "reject", "cancel"]
-    """While the session has another run: wait in line, raise SessionBusy, or end those before and then begin."""
-    scheduled_at: datetime
-    """The moment that `ms.context().scheduled_at` gives, as if a schedule had started the run: for backfills."""
-
-
-class ResumeOptions(TypedDict, total=False):
-    """The options of going on with a run."""
-
-    budget_usd: float
-    deadline_s: float
-    on_change: Literal["stop", "allow", "rerun"]
-    """What a resumed body may do otherwise than before. stop: nothing that costs money; allow: that too; rerun: also
-    do finished tasks again whose code has changed, and what was made from them. Irreversible tasks always ask."""
-    retry: bool | Sequence[str]
-    """Do again what failed (True), or these tasks (ids or keys): also in a run that has ended."""
-    decisions: Mapping[bytes, Answer]
-    """`retry`, `run`, `skip` or `("happened", value)` by task id, for tasks whose outcome is unknown or that
-    diverged."""
-    cancel: bool
-    """Cancel it: only what must be undone before is done."""
 
 
 class Engine:
@@ -163,34 +123,56 @@ class Engine:
 
     def open(self) -> None:
         """Open store and world; `async with` does it, and closes."""
+        refuse_while_importing()
         self._loop = asyncio.get_running_loop()
         self.world = self._given_world or RealWorld()
         self.journal: Journal = self._given_journal or open_journal(self.store)
         self._lease_ns = LEASE_NS if self.journal.is_shared else ALONE_NS
+        self.stored = StoredRuns(self.journal, self.world, self.store, self._lease_ns)
         self.committer = Committer(self.journal, self.world)
         logger("makespan")  # masks its records from here on
         self.room = room_of(self.store, self.journal, is_given=self._given_journal is not None)
         self._awaited = Awaited(self.world)
-        self._salt = self.world.random_bytes(16) if self._fakes else b""  # what fakes gave is for nobody else
         self._resources = Resources(self.world, replaced=self._fakes.dependency if self._fakes else None)
         self.services.slots = RunSlotStore(self.journal, self.world, self._lease_of)
         self.line = SessionLine(
             self.journal, self.world, lease_ns=self._lease_ns, resume=self.resume, drives=self._runs.__contains__
         )
+        self._parts = Parts(
+            self.world,
+            self.journal,
+            self.committer,
+            self.store,
+            self.services,
+            self.broker,
+            self.room,
+            self._awaited,
+            self.world.random_bytes(16) if self._fakes else b"",
+            self._interceptors,
+            self._worker_pool,
+        )
         self._is_open = True
         self._watchdog = Watchdog(report_blocked, self._task_at_work)
         if self._given_world is None:
             self._watchdog.start()
-        self._look_timer: Timer | None = None
-        self._renew_timer: Timer | None = None
-        self._grant_timer: Any = None
+        self.upkeep = Upkeep(
+            self._runs,
+            self.journal,
+            self.world,
+            self.committer,
+            self.broker,
+            self.line,
+            self._awaited,
+            lease_ns=self._lease_ns,
+            look_ns=self._look_ns,
+        )
         self.end_calls = EndCalls(
             self.journal,
             self.store,
             self.world.wall_ns,
             start=self._start,
             resume=self.resume,
-            fold=self._folded,
+            fold=self.stored.folded,
             is_free=self.is_free,
         )
 
@@ -208,9 +190,7 @@ class Engine:
                 run.interrupt("the engine was closed")
                 await asyncio.wait([run.done])
         self._is_open = False
-        for timer in (self._look_timer, self._renew_timer, self._grant_timer):
-            if timer is not None:
-                timer.cancel()
+        self.upkeep.close()
         if self._workers is not None:
             await self._workers.close()
         await self._resources.close()
@@ -273,11 +253,15 @@ class Engine:
             lease = self.line.enter(header, opening, busy)
         else:
             lease = self.journal.create(run_id, traced.workflow, target, world.owner(), now, self._lease_ns)
-            lease = lease or self._not_begun(run_id)
+            lease = lease or self.stored.not_begun(run_id)
         if lease is None:
             return self.get(run_id)
         run: Run[Any] = Run(
-            lease, State(self._loader(dict(opening.blobs))), traced.template.registry.copy(), traced.returns, self.store
+            lease,
+            State(self.stored.loader(dict(opening.blobs))),
+            traced.template.registry.copy(),
+            traced.returns,
+            self.store,
         )
         run.workflow = traced.task
 
@@ -293,7 +277,7 @@ class Engine:
 
         self._launch(run, header, first)
         if busy == "cancel" and not self.committer.is_busy:
-            self._read_inbox([*self._runs])
+            self.upkeep.read_inbox([*self._runs])
         return run
 
     def resume(
@@ -310,7 +294,7 @@ class Engine:
         self._must_be_open()
         if run_id in self._runs and not self._runs[run_id].done.done():
             return self._runs[run_id]
-        _, state = self._folded(run_id)
+        _, state = self.stored.folded(run_id)
         retry, on_change = options.get("retry", False), options.get("on_change", "stop")
         if state.status in ("succeeded", "failed", "cancelled"):
             if not retry:
@@ -318,11 +302,15 @@ class Engine:
             if state.status == "cancelled":
                 raise UsageError(f"run {run_id} was cancelled, which is final: start it again")
         assert state.started is not None
-        code = workflow if workflow is not None else self._find_code(state.started.target)
+        code = workflow if workflow is not None else find_code(state.started.target)
         lease = self.journal.acquire(
-            run_id, self.world.owner(), self.world.wall_ns(), self._lease_ns, may_replace=lambda row: self._may_replace(row)
+            run_id,
+            self.world.owner(),
+            self.world.wall_ns(),
+            self._lease_ns,
+            may_replace=self.stored.may_replace,
         )
-        _row, state = self._folded(run_id)
+        _row, state = self.stored.folded(run_id)
         KNOWN.look()
         template = template_of(code, self._stand_in)
         try:
@@ -357,7 +345,7 @@ class Engine:
         self._launch(run, state.started, first)
         tell_stale(state, [*kept, *run.machine.stale], on_change)
         if not run.done.done():
-            self._read_inbox([run_id])  # what was sent while nobody drove it
+            self.upkeep.read_inbox([run_id])  # what was sent while nobody drove it
         return run
 
     def get(self, run_id: str, /) -> Run[Any]:
@@ -365,10 +353,10 @@ class Engine:
         self._must_be_open()
         if run_id in self._runs:
             return self._runs[run_id]
-        row, state = self._folded(run_id)
+        row, state = self.stored.folded(run_id)
         target = state.started.target if state.started else ""
         try:
-            returns = self._find_code(target).returns
+            returns = find_code(target).returns
         except Exception:  # noqa: BLE001 - whatever importing user code raises
             returns = Any  # the code is not at hand: the output is shown as plain data
         run: Run[Any] = Run(Lease(run_id, row.number, row.epoch), state, Registry(), returns, self.store)
@@ -391,7 +379,7 @@ class Engine:
         """`Run.updates` of any run of the store, whichever process drives it. Raises UsageError for an unknown one."""
         self._must_be_open()
         if run_id not in self._runs and self.journal.run(run_id) is None:
-            self._folded(run_id)
+            self.stored.folded(run_id)
         is_file = self._given_journal is None and self.store != "memory"
         return follow_run(
             Reader(self.journal, run_id, after, only),
@@ -423,80 +411,18 @@ class Engine:
         is_new = post_request(self.journal, run_id, kind, said, id or self._new_id(), self.world.wall_ns())
         run = self._runs.get(run_id)
         if run is not None:
-            self._look_at(run_id)
+            self.upkeep.look_at(run_id)
         return is_new
-
-    def _look_at(self, run_id: str) -> None:
-        """Read a run's inbox as soon as no commit is under way."""
-        if not self._is_open:
-            return
-        if self.committer.is_busy:
-            self.world.call_at(self.world.monotonic_ns() + SOON_NS, lambda: self._look_at(run_id))
-        else:
-            self._read_inbox([run_id])
 
     # ------------------------------------------------------------ wiring
 
     def _launch(self, run: Run[Any], header: RunStarted, first: Callable[[], Turn]) -> None:
         self._runs[run.id] = run
         run.resources, run.fakes = self._resources.inside("run"), self._fakes
-        if self._look_timer is None:  # nobody looks while nothing runs
-            self._look_timer = self.world.call_at(self.world.monotonic_ns() + self._look_ns, self._look)
-        if self._renew_timer is None and self.journal.is_shared:
-            self._renew_timer = self.world.call_at(self.world.monotonic_ns() + RENEW_NS, self._renew)
+        self.upkeep.begin()  # nobody looks while nothing runs
         run.post_request = lambda kind, said, id: self._request(run.id, kind, said, id)
-        bodies = LiveBodies(run.registry, run.id, header.seed, header.started_wall_ns)
-        slots = RunSlots(self.broker, self.journal, self.world, run.lease, self._grant)
-        pricing = RunPricing(run.code_of, self.services)
-        clock = Clock(self.world, header.started_wall_ns, run.state.at)
-        cache = RunCache(
-            self.journal,
-            self.world,
-            run.lease,
-            self._awaited,
-            fingerprint=fingerprint_of(run.registry, self.services, self._salt),
-            has_files=files_are_in(self.room),
-            wake=lambda task: run.driver.post(Granted(clock(), task)),
-        )
-        run.machine = Machine(run.state, bodies=bodies, pricing=pricing, slots=slots, cache=cache)
-        run.bodies, run.slots, run.room, bodies.room = bodies, slots, self.room, self.room
-        sweep(self.room.work / run.id)
-        run.driver = Driver(
-            run.machine,
-            run.lease,
-            self.world,
-            self.committer,
-            clock,
-            summary=lambda state: b"" if self.store == "memory" else msgspec.json.encode(summarise(state)),
-            on_end=lambda error: run.resources.then(lambda: self._ended(run, error)),
-            ledger=slots.take_changes,
-            cache=cache.take_changes,
-        )
-        lender = Lender(self.world, self.journal, run.lease, lambda: not self.committer.is_busy)
+        wire(self._parts, run, header, self.upkeep.grant, lambda error: self._ended(run, error))
         run.feed = self.updates
-        run.outbox = Outbox(self.world, run.lease, lender)
-        run.driver.watchers.extend([*run.watchers, run.outbox.wake])
-        run.driver.attempts = Attempts(
-            self.world,
-            run.code_of,
-            run.driver.post,
-            clock,
-            run_id=run.id,
-            seed=header.seed,
-            session=header.session,
-            services=self.services,
-            workers=self._worker_pool,
-            interceptors=self._interceptors,
-            outbox=run.outbox,
-            resources=run.resources,
-            cache=cache,
-            files=str(self.room.path),
-            units=slots.units,
-        )
-        deadline = run.state.scopes[0].deadline_ns if run.state.scopes else header.deadline_ns
-        if deadline is not None:
-            run.driver.attempts.deadline_ns = header.started_wall_ns + deadline
-        run.driver.attempts.scheduled = bodies.scheduled = (header.scheduled_ns, header.zone)
         if header.session:
             self._wait_in_line(run, header, first)
         else:
@@ -507,7 +433,7 @@ class Engine:
             run.is_queued = False
             run.driver.begin(first)
             if not run.done.done():
-                self._read_inbox([run.id])
+                self.upkeep.read_inbox([run.id])
 
         run.is_queued, run.driver.give_up = True, lambda seen: give_up(run.machine, seen)
         self.line.wait(Waiting(run.id, header.session, header.target, run.workflow, begin))
@@ -531,7 +457,7 @@ class Engine:
             run.bodies.close()
         finally:
             self.broker.release_run(run.id)
-            self._grant()
+            self.upkeep.grant()
             self._runs.pop(run.id, None)
             run.outbox.close()
             self.line.leave(run.id)
@@ -546,48 +472,11 @@ class Engine:
             raise LeaseLost(f"run {run_id} has ended in this process", run_id=run_id)
         return run.lease
 
-    def _folded(self, run_id: str) -> tuple[RunRow, State]:
-        row = self.journal.run(run_id)
-        if row is None:
-            known = [r.run_id for r in self.journal.runs()[:3]]
-            raise UsageError(f"no run has the id {run_id!r} in {self.store}; newest: {', '.join(known) or 'none'}")
-        state = State(self._loader({}))
-        for body in self.journal.read(run_id):
-            for fact in decode_facts(body):
-                state.apply(fact)
-        if state.started is None:
-            raise UsageError(f"run {run_id!r} was cut before its first commit; start it again")
-        return row, state
-
-    def _loader(self, fresh: dict[bytes, bytes]) -> Callable[[bytes], bytes]:
-        def load(digest: bytes) -> bytes:
-            found = fresh.get(digest)
-            return found if found is not None else self.journal.blob(digest)
-
-        return load
-
-    def _not_begun(self, run_id: str) -> Lease | None:
-        """The lease of a run that was created and killed before its first commit; None for any other."""
-        if next(iter(self.journal.read(run_id)), None) is not None:
-            return None
-        return self.journal.acquire(
-            run_id, self.world.owner(), self.world.wall_ns(), self._lease_ns, may_replace=self._may_replace
-        )
-
-    def _find_code(self, target: str) -> Task[..., Any]:
-        found = load_target(target)
-        if not isinstance(found, Task):
-            raise UsageError(f"{target} is {type(found).__name__}, not a workflow or task")
-        return found
-
     def is_free(self, row: RunRow) -> bool:
         """Whether no living process drives the run, as far as this one can know."""
         if row.run_id in self._runs:
             return False
-        return self._may_replace(row) or row.lease_until_ns <= self.world.wall_ns()
-
-    def _may_replace(self, row: RunRow) -> bool:
-        return row.owner is None or self.world.is_alive(row.owner) is False
+        return self.stored.may_replace(row) or row.lease_until_ns <= self.world.wall_ns()
 
     def _task_at_work(self) -> str:
         """What has the loop right now, for the watchdog (asked from its thread)."""
@@ -611,84 +500,3 @@ class Engine:
     def _must_be_open(self) -> None:
         if not self._is_open:
             raise UsageError("the engine is not open: use `async with Engine() as engine:`")
-
-    # ------------------------------------------------------------ the store's inbox, leases, grants
-
-    def _look(self) -> None:
-        """Every now and then: has another process asked for something?"""
-        self._look_timer = None
-        if not self._runs:
-            return
-        every_ns = LINE_LOOK_NS if self.line.is_waiting else self._look_ns
-        self._look_timer = self.world.call_at(self.world.monotonic_ns() + every_ns, self._look)
-        live = [run_id for run_id, run in self._runs.items() if not run.done.done()]
-        if self.broker.waiting and not self.committer.is_busy:
-            self._grant()  # other processes may have made room
-        if self._awaited and not self.committer.is_busy:
-            self._awaited.look()
-        if not live or self.committer.is_busy:
-            return
-        has_changed = self.journal.changed()
-        if has_changed:
-            self._read_inbox(live)
-            if self.broker.pools:
-                self._observe_ledger()
-        self.line.look(has_changed)
-
-    def _read_inbox(self, live: Sequence[str]) -> None:
-        """Hand what was asked of these runs to their machines."""
-        for request in self.journal.requests(live):
-            run = self._runs.get(request.run_id)
-            if run is None or request.number in run.requests_seen or run.done.done():
-                continue
-            if run.is_queued and request.kind not in ("cancel", "interrupt"):
-                continue  # it hears them when its turn has come
-            run.requests_seen.add(request.number)
-            observation = observed(request.kind, request.body, run.driver.clock())
-            run.driver.requests_done.append(request.number)
-            if observation is not None:
-                run.driver.post(observation)
-
-    def _observe_ledger(self) -> None:
-        rows = [Held(c.resource, (c.run_id, c.task, c.attempt), c.units, c.at_ns) for c in self.journal.ledger()]
-        self.broker.observe(row for row in rows if row.holder[0] not in self._runs)
-        self._grant()
-
-    def _renew(self) -> None:
-        self._renew_timer = None
-        if not self._runs:
-            return
-        self._renew_timer = self.world.call_at(self.world.monotonic_ns() + RENEW_NS, self._renew)
-        leases = [run.lease for run in self._runs.values() if not run.done.done()]
-        if not leases or self.committer.is_busy:
-            return
-        try:
-            lost = self.journal.renew(leases, self.world.wall_ns(), self._lease_ns)
-        except JournalError:
-            return
-        for lease in lost:
-            self._runs[lease.run_id].driver.fail(LeaseLost(f"another process took over run {lease.run_id}"))
-        self.journal.checkpoint()
-
-    def _grant(self) -> None:
-        """Hand units that came back to those in line."""
-        if not self.broker.waiting:
-            return
-        for run_id, task, attempt in self.broker.grants(self.world.wall_ns()):
-            run = self._runs[run_id]
-            needs = self.broker.held()[(run_id, task, attempt)]
-            if run.slots.claim(task, attempt, needs):
-                run.driver.post(Granted(run.driver.clock(), task))
-        due = self.broker.next_grant_at()
-        if due is not None and self._grant_timer is None:
-            wait = max(due - self.world.wall_ns(), 0)
-            self._grant_timer = self.world.call_at(self.world.monotonic_ns() + wait, self._granted_later)
-
-    def _granted_later(self) -> None:
-        self._grant_timer = None
-        self._grant()
-
-
-def report_blocked(blocked: Blocked) -> None:
-    """Say which task keeps everything else from running."""
-    logger("makespan").warning(blocked.message)

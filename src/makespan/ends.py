@@ -21,8 +21,8 @@ from makespan.authoring.task import Task
 from makespan.authoring.trace import Traced, trace_call
 from makespan.errors import EngineError, LeaseLost, UsageError
 from makespan.machine.state import State
-from makespan.ports import Entry, Journal, RunRow
 from makespan.result import Result
+from makespan.store_port import Entry, Journal, RunRow
 
 KIND = "on_end"
 SUFFIX, PAUSE_SUFFIX = ".on_end", ".on_pause-"

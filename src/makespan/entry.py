@@ -9,7 +9,7 @@ from time import time_ns
 from typing import Any, TypeVar, Unpack
 from uuid import uuid4
 
-from makespan.app import Engine, ResumeOptions, RunOptions
+from makespan.app import Engine
 from makespan.authoring.place import Place, current
 from makespan.authoring.ref import Ref
 from makespan.authoring.trace import trace_call
@@ -19,6 +19,7 @@ from makespan.graph.graph import Graph
 from makespan.handle import Run
 from makespan.inbox import post_request
 from makespan.result import Result, resume_command
+from makespan.run_options import ResumeOptions, RunOptions
 from makespan.stores import open_journal
 
 T = TypeVar("T")

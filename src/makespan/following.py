@@ -18,9 +18,10 @@ from makespan.errors import UsageError
 from makespan.machine.facts import AttemptStarted, Fact, decode_facts
 from makespan.machine.records import Status
 from makespan.machine.state import State
-from makespan.ports import Journal, Piece
+from makespan.ports import Piece
 from makespan.runtime.emitting import Outbox
 from makespan.runtime.pieces import SEVERAL, Attempt, PieceBuffer, attempt_of
+from makespan.store_port import Journal
 from makespan.traces.updates import BEGIN, Update, cursor_of, piece_of, place_of, updates_of, wanted_kinds
 
 MAX_PIECES = 1000

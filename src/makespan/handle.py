@@ -32,13 +32,15 @@ from makespan.machine.observations import (
 from makespan.machine.records import TaskState
 from makespan.machine.state import State
 from makespan.models import structured, template
-from makespan.ports import Lease, TaskCode
+from makespan.ports import TaskCode
 from makespan.result import Result
 from makespan.runtime.drive import Driver, Watcher
 from makespan.runtime.emitting import Outbox
 from makespan.runtime.resources import Resources
 from makespan.runtime.targets import load_target
 from makespan.slots import RunSlots
+from makespan.store_port import Lease
+from makespan.traces.html import run_html
 from makespan.traces.questions import Question, open_questions
 from makespan.traces.updates import Update
 from makespan.values import TaskId
@@ -91,6 +93,12 @@ class Run(Generic[T_co]):
         finally:
             if self.on_done is not None and self.done.done():
                 await self.on_done()
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id} {self.status}>"
+
+    def _repr_html_(self) -> str:
+        return run_html(self.state, [])
 
     @property
     def status(self) -> str:

@@ -10,8 +10,8 @@ from makespan.authoring.task import HOOKS
 from makespan.codec import NotEncodable
 from makespan.errors import UsageError
 from makespan.machine.facts import Limits
-from makespan.ports import Journal
 from makespan.redaction import KNOWN
+from makespan.store_port import Journal
 
 FINAL = ("succeeded", "failed", "cancelled")
 MESSAGE_BYTES = Limits().message_bytes

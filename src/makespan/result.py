@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args
 
@@ -22,6 +23,7 @@ from makespan.machine.compensation import is_undone
 from makespan.machine.records import Status
 from makespan.machine.resolve import failure_of, status_word
 from makespan.machine.state import State
+from makespan.traces.html import run_html
 from makespan.traces.partial import partial_value
 from makespan.traces.summary import Summary, summarise
 from makespan.values import Usage, untyped
@@ -59,6 +61,9 @@ class Result(Generic[T_co]):
     def summary(self) -> Summary:
         """All totals of the run. Cost: about 1 µs a task, once."""
         return summarise(self._state)
+
+    def _repr_html_(self) -> str:
+        return run_html(self._state, self.gaps)
 
     @cached_property
     def gaps(self) -> list[str]:
@@ -198,6 +203,9 @@ class ToldResult(Result[Any]):
 
     def __to_plain__(self) -> Told:
         return self._told
+
+    def _repr_html_(self) -> str:
+        return f"<b>{escape(self.run_id)}</b>: {escape(self.status)}"
 
     @property
     def error(self) -> BaseException | None:

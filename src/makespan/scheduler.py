@@ -24,7 +24,8 @@ from makespan.ends import on_end_of
 from makespan.errors import EngineError, GraphError, LeaseLost, UsageError
 from makespan.handle import Run
 from makespan.machine.ticks import Decision, ScheduleState, decide, seen, wanted_ticks
-from makespan.ports import RunRow, Timer
+from makespan.ports import Timer
+from makespan.store_port import RunRow
 
 KIND = "schedule"
 LOOK_S = 1.0

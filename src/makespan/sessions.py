@@ -25,18 +25,8 @@ from makespan.machine.machine import Machine, Turn
 from makespan.machine.observations import CancelAsked, EndRun, Interrupted
 from makespan.machine.opening import Opening
 from makespan.machine.state import State
-from makespan.ports import (
-    AttemptInfo,
-    Journal,
-    Lease,
-    LineEntry,
-    RunRow,
-    SlotKey,
-    SlotVersion,
-    SlotWrite,
-    TurnRecord,
-    World,
-)
+from makespan.ports import AttemptInfo, SlotVersion, World
+from makespan.store_port import Journal, Lease, LineEntry, RunRow, SlotKey, SlotWrite, TurnRecord
 from makespan.traces.summary import summarise
 
 Busy = Literal["queue", "reject", "cancel"]

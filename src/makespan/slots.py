@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from makespan.machine.broker import Broker, Needs
-from makespan.ports import Claim, Journal, Lease, LedgerChange, World
+from makespan.ports import World
+from makespan.store_port import Claim, Journal, Lease, LedgerChange
 
 
 class RunSlots:

@@ -7,7 +7,7 @@ from pathlib import Path
 from makespan.files import Room
 from makespan.journal.memory import MemoryJournal
 from makespan.journal.sqlite import SqliteJournal
-from makespan.ports import Journal
+from makespan.store_port import Journal
 
 DEFAULT_STORE = ".makespan"
 STORE_FILE = "makespan.db"

@@ -15,6 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("recipes", "evals"),
     ("entry", "scheduler"),
     ("app",),
+    ("upkeep", "run_options", "stored_runs", "wiring"),
     ("handle", "ends"),
     (
         "documents",
@@ -44,6 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "traces",
     ),
     ("sim",),
+    ("store_port",),
     ("ports",),
     ("machine",),
     ("graph",),

@@ -13,8 +13,8 @@ import pytest
 import makespan as ms
 from makespan.errors import LimitError
 from makespan.journal.sqlite import SqliteJournal
-from makespan.ports import SlotKey
 from makespan.runtime.attempts import Call
+from makespan.store_port import SlotKey
 from makespan.testing.disk import SimulatedDisk
 from makespan.testing.lives import SimulatedCrash
 from makespan.testing.world import SimulatedWorld
@@ -315,6 +315,8 @@ def lives(seed: int, crash_every: Callable[[int], int]) -> tuple[list[int], int,
                 result = world.run_until(live(world, journal))
             except SimulatedCrash:
                 crashes += 1
+            else:
+                journal.close()
         journal = SqliteJournal("/store/makespan.db", vfs=disk.vfs)
         newest = journal.slot_versions(SlotKey("s", "", "number"))[0]
         journal.close()

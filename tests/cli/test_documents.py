@@ -96,6 +96,13 @@ def test_a_missing_file_is_named_with_the_nearest() -> None:
     assert "there is no file sum.yaml; did you mean 'sums.yaml'?" in said.err
 
 
+def test_a_name_behind_the_file_is_refused_with_what_to_write() -> None:
+    said = makespan("run", "sums.yaml:doubled", "n=1")
+
+    assert said.code == 2
+    assert "a document is one workflow; write sums.yaml" in said.err
+
+
 def test_export_gives_a_document_that_runs_alike(folder: Path) -> None:
     exported = makespan("export", "flows.py:chain", "--format", "yaml")
     (folder / "chain.yaml").write_text(exported.out)

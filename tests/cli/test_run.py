@@ -24,7 +24,7 @@ def test_json_is_one_object_with_the_promised_fields() -> None:
     report = said.json
     assert report["status"] == "succeeded"
     assert report["output"] == 42
-    assert report["tasks"] == {"succeeded": 1, "failed": 0, "skipped": 0, "cancelled": 0, "cached": 0}
+    assert report["tasks"] == {"succeeded": 1, "failed": 0, "skipped": 0, "cancelled": 0, "cached": 0, "undone": 0}
     assert {"run_id", "cost_usd", "tokens", "makespan_s", "critical_path_s"} <= set(report)
 
 

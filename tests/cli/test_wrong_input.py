@@ -139,7 +139,7 @@ def wrong(folder: Path) -> None:
 N = ("-i", "n=1")
 CASES = {
     "missing file": (("wrnog.py:fine", *N), 2, "there is no file wrnog.py; did you mean 'wrong.py'?"),
-    "YAML": (("wrong.yaml",), 2, "only workflows in Python can be run yet"),
+    "YAML that is not there": (("wrong.yaml",), 2, "there is no file wrong.yaml"),
     "missing module": (("nowhere.at.all:x",), 2, "there is no module 'nowhere.at.all'"),
     "broken import": (("broken.py:x",), 2, "broken.py cannot be imported: ModuleNotFoundError"),
     "syntax error": (("syntax.py:x",), 2, "syntax.py:1"),

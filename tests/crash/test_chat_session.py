@@ -14,7 +14,7 @@ import pytest
 import makespan as ms
 from makespan.journal.sqlite import open_reader
 from makespan.models.scripted import Scripted, echo
-from makespan.ports import SlotKey
+from makespan.store_port import SlotKey
 from tests.crash.chatting import SESSION, Chat, Talker, turn
 from tests.prove import prove_count
 

@@ -15,7 +15,7 @@ import makespan as ms
 from makespan.app import LEASE_NS
 from makespan.errors import JournalError, LeaseLost
 from makespan.journal.sqlite import SqliteJournal
-from makespan.ports import RunRow, SlotKey
+from makespan.store_port import RunRow, SlotKey
 from makespan.testing.disk import SimulatedDisk
 from makespan.testing.lives import SimulatedCrash
 from makespan.testing.world import SimulatedProcess, SimulatedWorld

@@ -53,11 +53,11 @@ def branches(x: int) -> Any:
     return tasks.add(1, ms.when(a, lambda: tasks.double(a), lambda: tasks.add(a), test="value > 3"))
 
 
-def branch_without_else(x: int) -> Any:
+def branch_without_else(x: Any) -> Any:
     return tasks.add(1, ms.when(x, lambda: tasks.double(tasks.double(x)), test="value in [1, 2]"))
 
 
-def two_conditions(x: int, y: int) -> Any:
+def two_conditions(x: Any, y: Any) -> Any:
     return ms.when(ms.gather(x, y), lambda: tasks.double(x), test="value[0] > 1 and value[1] > 2")
 
 
@@ -71,7 +71,8 @@ def nested_maps(n: int) -> Any:
 
 
 def written_out_map(n: int) -> Any:
-    return tasks.total(ms.map(lambda item: tasks.add(item, n), [1, 2, tasks.double(n)]))
+    items: list[Any] = [1, 2, tasks.double(n)]
+    return tasks.total(ms.map(lambda item: tasks.add(item, n), items))
 
 
 def first_of(x: int) -> Any:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from makespan import errors
 from makespan.journal.sqlite import SqliteJournal
-from makespan.ports import Lease, Owner, TurnRecord
+from makespan.ports import Owner
+from makespan.store_port import Lease, TurnRecord
 
 TIMEOUT_S = 60
 LEASE_NS = 10**10

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from makespan.ports import Journal
+from makespan.store_port import Journal
 from tests.journal.stores import KINDS, Store
 
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from makespan.errors import JournalError, UsageError
 from makespan.journal.sqlite import SqliteJournal
-from makespan.ports import Lease, TurnRecord
+from makespan.store_port import Lease, TurnRecord
 from makespan.testing.disk import SimulatedDisk
 from tests.journal.stores import LEASE_NS, ME, PATH, bodies, take_over
 

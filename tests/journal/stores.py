@@ -7,7 +7,8 @@ from typing import Protocol
 
 from makespan.journal.memory import MemoryJournal
 from makespan.journal.sqlite import SqliteJournal
-from makespan.ports import Journal, Lease, LedgerChange, Owner, RunRow, TurnRecord
+from makespan.ports import Owner
+from makespan.store_port import Journal, Lease, LedgerChange, RunRow, TurnRecord
 from makespan.testing.disk import SimulatedDisk
 
 ME = Owner("boot", 100, 1)

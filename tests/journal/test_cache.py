@@ -12,7 +12,8 @@ from makespan.journal.cache import SqliteCache
 from makespan.journal.memory import MemoryJournal
 from makespan.journal.memory_cache import MemoryCache
 from makespan.journal.sqlite import SqliteJournal
-from makespan.ports import CacheChange, Lease, Owner, TurnRecord
+from makespan.ports import Owner
+from makespan.store_port import CacheChange, Lease, TurnRecord
 from makespan.values import Blob
 
 LEASE_NS = 1_000

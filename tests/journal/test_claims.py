@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from makespan.journal.sqlite import SqliteJournal
-from makespan.ports import Claim, Lease, LedgerChange, Owner
+from makespan.ports import Owner
+from makespan.store_port import Claim, Lease, LedgerChange
 
 LEASE_NS = 1_000
 

@@ -10,7 +10,7 @@ import pytest
 
 from makespan.errors import EngineError, JournalError
 from makespan.journal.sqlite import SqliteJournal, open_reader
-from makespan.ports import TurnRecord
+from makespan.store_port import TurnRecord
 from tests.journal.stores import ME, always, bodies, new_run, turn
 from tests.prove import prove_count
 

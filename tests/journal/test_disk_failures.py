@@ -6,7 +6,7 @@ import pytest
 
 from makespan.errors import JournalError
 from makespan.journal.sqlite import SqliteJournal
-from makespan.ports import Lease, TurnRecord
+from makespan.store_port import Lease, TurnRecord
 from makespan.testing.disk import Failure, SimulatedDisk
 from tests.journal.stores import PATH, bodies, new_run, slot, take_over, turn
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from makespan.ports import Entry, Journal, Owner, TurnRecord
+from makespan.ports import Owner
+from makespan.store_port import Entry, Journal, TurnRecord
 from tests.journal.stores import Store
 
 OWNER = Owner("boot", 1, 1)

@@ -3,7 +3,7 @@
 import pytest
 
 from makespan.errors import LeaseLost, UsageError
-from makespan.ports import Journal, Lease, RunRow
+from makespan.store_port import Journal, Lease, RunRow
 from tests.journal.stores import (
     LEASE_NS,
     ME,

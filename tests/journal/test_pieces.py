@@ -3,7 +3,8 @@
 import pytest
 
 from makespan.errors import LeaseLost, UsageError
-from makespan.ports import Journal, Lease, Piece
+from makespan.ports import Piece
+from makespan.store_port import Journal, Lease
 from tests.journal.stores import Store, bodies, new_run, take_over, turn
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from makespan.errors import UsageError
-from makespan.ports import Journal, Request, TurnRecord
+from makespan.store_port import Journal, Request, TurnRecord
 from tests.journal.stores import Store, new_run, turn
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from makespan.errors import LeaseLost, SessionBusy, SlotConflict
-from makespan.ports import Journal, Lease, LineEntry, SlotKey, SlotWrite, TurnRecord
+from makespan.store_port import Journal, Lease, LineEntry, SlotKey, SlotWrite, TurnRecord
 from tests.journal.stores import LEASE_NS, ME, OTHER, Store, bodies, new_run, take_over
 
 CHAT = SlotKey("s", "", "chat")

@@ -10,7 +10,7 @@ import pytest
 
 from makespan.errors import JournalError
 from makespan.journal.sqlite import SqliteJournal, open_reader
-from makespan.ports import TurnRecord
+from makespan.store_port import TurnRecord
 from makespan.testing.disk import SimulatedDisk
 from tests.journal.stores import PATH, bodies, new_run, turn
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from makespan.errors import JournalError, LeaseLost, UsageError
-from makespan.ports import Journal, Lease, TurnRecord
+from makespan.store_port import Journal, Lease, TurnRecord
 from tests.journal.stores import LEASE_NS, ME, Store, bodies, new_run, slot, take_over, turn
 
 

@@ -953,3 +953,32 @@ def test_a_workflow_that_fails_at_its_end_undoes_the_scopes_its_branches_have_no
     assert life.status == "failed"
     ends = [type(f) for f in life.facts if isinstance(f, ScopeEnded) or (isinstance(f, TaskFailed) and not f.task)]
     assert ends == [ScopeEnded, TaskFailed]
+
+
+@ms.workflow
+async def with_a_helper() -> str:
+    async def helper() -> None:
+        async with asyncio.timeout(60):
+            await note("slow")
+
+    async with ms.scope("booking", undo=True):
+        helping = asyncio.create_task(helper())
+        await book("flight")
+    await helping
+    return "done"
+
+
+def test_a_timer_that_a_branch_drops_after_the_scope_was_left_is_no_failure() -> None:
+    life = Life(with_a_helper(), by_kind(slow=Act(9 * SECOND), note=Act(9 * SECOND))).run()
+
+    assert life.output == "done"
+    assert undone(life) == []
+
+
+def test_a_booking_that_a_person_gives_up_fails_the_scope_of_a_plain_workflow() -> None:
+    life = Life(plain_travel("flight"), by_kind(hotel=Act(9 * SECOND))).run(until=2 * SECOND).crash().resume().run()
+
+    life.resume(Decided(0, only_unknown(life), "skip")).run()
+
+    assert life.status == "failed"
+    assert undone(life) == ["flight!"]

@@ -11,11 +11,12 @@ import pytest
 
 from makespan.journal.memory import MemoryJournal
 from makespan.journal.sqlite import SqliteJournal
-from makespan.ports import Journal, Lease, Piece
+from makespan.ports import Piece
 from makespan.runtime.emitting import Outbox
 from makespan.runtime.frames import FrameBuffer, FromWorker, Pieces
 from makespan.runtime.lending import MAX_ROWS, WRITE_NS, Lender
 from makespan.runtime.worker_pieces import PieceSender
+from makespan.store_port import Journal, Lease
 from makespan.testing.world import SimulatedWorld
 from tests.journal.stores import new_run
 

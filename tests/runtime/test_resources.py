@@ -390,7 +390,6 @@ FOLDER = "RESOURCES_FOLDER"
 @ms.provide(scope="attempt")
 def marked() -> Iterator[Path]:
     folder = Path(os.environ[FOLDER])
-    (folder / "open").touch()
     try:
         yield folder
     finally:
@@ -405,6 +404,7 @@ def kept() -> Iterator[int]:
 
 @ms.task(key="hangs", executor="process")
 def hangs(folder: Path = ms.use(marked), pid: int = ms.use(kept)) -> int:
+    (folder / "at work").touch()
     while True:
         time.sleep(0.01)
 
@@ -422,10 +422,11 @@ def test_a_cancelled_worker_process_closes_what_its_attempt_opened(
     async def main() -> None:
         async with ms.Engine("memory") as engine:
             handle = engine.start(hangs())
-            while not (tmp_path / "open").exists() and not handle.done.done():  # noqa: ASYNC110 - another process makes it
+            while not (tmp_path / "at work").exists() and not handle.done.done():  # noqa: ASYNC110 - another process makes it
                 await asyncio.sleep(0.01)
             handle.cancel()
-            assert (await handle).status == "cancelled"
+            ended = await handle
+            assert ended.status == "cancelled", ended.error
 
     asyncio.run(main())
     assert (tmp_path / "closed").exists()

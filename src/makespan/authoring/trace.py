@@ -226,6 +226,7 @@ def inline(place: Place, workflow: Task[..., Any], args: tuple[Any, ...], kwargs
     said = msgspec.msgpack.encode((pieces, sources))
     inside = place._numbered(Identity(place.inside, workflow.identity).of(said))
     child = Place(place.builder, place.real, inside, place.guards, place.depth)  # type: ignore[arg-type]
+    start = len(place.builder.nodes) if isinstance(place.builder, TraceBuilder) else 0
     values = signature._bind(args, kwargs)
     stand_ins: dict[str, Any] = {}
     for parameter, value in zip(signature.parameters, values, strict=True):
@@ -240,10 +241,9 @@ def inline(place: Place, workflow: Task[..., Any], args: tuple[Any, ...], kwargs
         stand_ins[parameter.name] = child.value(
             holder.done(), tuple(holder.sources), parameter.annotation, f"{workflow.key}({parameter.name})"
         )
-    if not isinstance(place.builder, TraceBuilder):
-        return traced_body(child, workflow.fn, stand_ins, workflow)
-    start = len(place.builder.nodes)
     result = traced_body(child, workflow.fn, stand_ins, workflow)
+    if not isinstance(place.builder, TraceBuilder):
+        return result
     made = tuple(node.id for node in place.builder.nodes[start:])
     place.builder.registry.inlined.append(
         Inlined(workflow, pieces, tuple(sources), made, result._task, result._path, place.real, len(place.guards))

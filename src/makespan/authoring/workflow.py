@@ -11,8 +11,9 @@ from makespan.authoring.provide import injections, refuse_injected
 from makespan.authoring.ref import Ref
 from makespan.authoring.schedule import Cron
 from makespan.authoring.task import P, R, T_co, Task, TaskOptions
-from makespan.authoring.trace import inline
+from makespan.authoring.trace import inline, template_of
 from makespan.errors import GraphError
+from makespan.graph.mermaid import mermaid
 from makespan.graph.node import Kind
 
 
@@ -48,6 +49,10 @@ class Workflow(Task[P, T_co]):
                 hint = " (deadline_s bounds a workflow)" if name == "timeout_s" else ""
                 raise GraphError(f"{name} belongs to tasks, not to the workflow {self.key}{hint}")
         self.is_traced = not inspect.iscoroutinefunction(fn)
+
+    def _repr_markdown_(self) -> str:
+        """Its graph, for notebooks."""
+        return f"```mermaid\n{mermaid(template_of(self).graph)}\n```"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Ref[T_co]:
         place = current.get()

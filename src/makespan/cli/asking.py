@@ -14,7 +14,7 @@ from makespan.cli.stored import configured_store, find_run, is_owned, must_open
 from makespan.errors import UsageError
 from makespan.inbox import post_request
 from makespan.machine.facts import MessageReceived, MessageRefused, decode_facts
-from makespan.ports import Journal
+from makespan.store_port import Journal
 from makespan.stores import open_journal
 
 WAIT_S = 5.0

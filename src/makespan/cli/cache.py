@@ -10,7 +10,7 @@ import click
 from makespan.cli.options import DURATION, json_option, store_option
 
 if TYPE_CHECKING:
-    from makespan.ports import CacheTotals
+    from makespan.store_port import CacheTotals
 
 
 @click.group("cache", short_help="List or clear results that `cache_s=` keeps.")

@@ -12,7 +12,7 @@ from makespan.cli.options import DURATION, json_option, store_option
 
 if TYPE_CHECKING:
     from makespan.machine.state import State
-    from makespan.ports import Journal, RunRow
+    from makespan.store_port import Journal, RunRow
 
 WAIT_S = 30.0
 LOOK_EVERY_S = 0.02
@@ -108,8 +108,8 @@ def _cancel_here(journal: Journal, row: RunRow) -> None:
     from makespan.cli.stored import fold, is_owned
     from makespan.machine.facts import encode_facts
     from makespan.machine.machine import Machine
-    from makespan.ports import TurnRecord
     from makespan.runtime.process_identity import this_process
+    from makespan.store_port import TurnRecord
     from makespan.traces.summary import summarise
 
     wall_ns = time.time_ns()

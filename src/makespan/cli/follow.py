@@ -14,8 +14,8 @@ from makespan.cli.failures import INTERRUPTED, say
 from makespan.cli.stored import configured_store, find_run, is_owned, must_open
 from makespan.cli.text import money, one_line
 from makespan.following import Reader, follow_run
-from makespan.ports import Journal
 from makespan.result import resume_command
+from makespan.store_port import Journal
 from makespan.traces.updates import Update
 
 WIDTH = 400

@@ -94,7 +94,7 @@ def show_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 def cli() -> None:
     """Compiles, schedules and runs AI workflows durably.
 
-    TARGET is file.py:workflow or package.module:workflow; RUN is a run's id, its beginning, or `last`.
+    TARGET is file.py:workflow, package.module:workflow or file.yaml; RUN is a run's id, its beginning, or `last`.
     Exit codes: 0 done, 1 run failed, 2 usage or invalid definition, 3 cancelled, 4 paused (budget,
     deadline, decision), 5 environment, 130 interrupted.
     """

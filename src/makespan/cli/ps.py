@@ -9,7 +9,7 @@ import click
 from makespan.cli.options import json_option, store_option
 
 if TYPE_CHECKING:
-    from makespan.ports import RunRow
+    from makespan.store_port import RunRow
 
 SHOWN = 20
 

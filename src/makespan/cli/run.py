@@ -28,7 +28,7 @@ from makespan.cli.options import DURATION, MOMENT, MONEY, input_option, json_opt
 def command(target: str, inputs: tuple[str, ...], store: str | None, as_json: bool, quiet: bool, **options: Any) -> int:
     """Run the workflow TARGET to its end, or to the first thing that stops it.
 
-    TARGET is file.py:workflow or package.module:workflow; the name may be left out where there is only one.
+    TARGET is file.py:workflow, package.module:workflow or file.yaml; the name may be left out where there is only one.
     The output goes to stdout, progress to stderr.
     """
     from makespan.app import Engine

@@ -21,8 +21,8 @@ from makespan.cli.text import clean, one_line
 from makespan.config import Config, engine_from
 from makespan.errors import TaskError
 from makespan.handle import Run
-from makespan.ports import Journal
 from makespan.result import Result
+from makespan.store_port import Journal
 from makespan.traces.estimate import from_totals
 from makespan.traces.summary import Summary
 from makespan.traces.words import short_id

@@ -10,7 +10,8 @@ import click
 from makespan.cli.options import json_option, store_option
 
 if TYPE_CHECKING:
-    from makespan.ports import Journal, RunRow, SlotVersion
+    from makespan.ports import SlotVersion
+    from makespan.store_port import Journal, RunRow
 
 MOST_VERSIONS = 20
 SHOWN_CHARS = 100
@@ -69,7 +70,7 @@ def told(row: RunRow, before: list[RunRow]) -> Iterator[str]:
 
 
 def _slots(journal: Journal, session: str) -> dict[str, list[SlotVersion]]:
-    from makespan.ports import SlotKey
+    from makespan.store_port import SlotKey
 
     names = journal.slot_names(session)
     return {name: journal.slot_versions(SlotKey(session, "", name), MOST_VERSIONS) for name in names}

@@ -12,7 +12,7 @@ from makespan.cli.options import json_option, store_option
 
 if TYPE_CHECKING:
     from makespan.machine.state import State
-    from makespan.ports import RunRow
+    from makespan.store_port import RunRow
     from makespan.traces.outline import Entry
     from makespan.traces.summary import Summary
 

@@ -10,8 +10,8 @@ from makespan.config import load_config
 from makespan.errors import UsageError, suggestion
 from makespan.machine.facts import Fact, decode_facts
 from makespan.machine.state import State
-from makespan.ports import Journal, RunRow
 from makespan.runtime.process_identity import is_alive
+from makespan.store_port import Journal, RunRow
 from makespan.stores import open_journal, store_path
 
 LAST = "last"

@@ -28,6 +28,8 @@ def find_workflow(target: str) -> tuple[Task[..., Any], str]:
         raise UsageError(f"{target}: a workflow is Python or YAML; write file.py:workflow or file.yaml")
     if target.endswith(DOCUMENTS):
         return _find_document(target)
+    if target.rpartition(":")[0].endswith(DOCUMENTS):
+        raise UsageError(f"{target}: a document is one workflow; write {target.rpartition(':')[0]}")
     source, name = split_target(target) if ":" in target else (target, "")
     with contextlib.redirect_stdout(sys.stderr):  # what a module prints while it is imported is no data of ours
         module = load_module(source)

@@ -136,7 +136,7 @@ class Block:
         said["tasks"] = self.inside(around)
         leaked = self.leaks.get(scope, [])
         if leaked:
-            outputs = [written(*self._way(task, (), around)) for task in leaked]
+            outputs = [written(*self._way(task, self._result_path(task), around)) for task in leaked]
             said["output"] = outputs[0] if len(outputs) == 1 else outputs
         return said
 
@@ -187,9 +187,12 @@ class Block:
         """Name and steps by which a task is read: through the output of the group it stands in, from outside of it."""
         call = self.calls.get(task)
         own = self.places.paths[task] if call is None else self._path_of(call)
-        if call is not None:
-            return self._way_of_call(call, task, path, around)
-        if task in self.absorbed:
+        result = self._result_path(task)
+        if call is not None and (task != call.result or path[: len(result)] != result):
+            why = f"it is read from outside of {call.workflow.key}, where it is made"
+            raise self.exporter.refused(self.by_id[task], why)
+        path = path[len(result) :]
+        if task in self.absorbed and call is None:
             raise self.exporter.refused(self.by_id[task], "it is part of another task, and read from outside of it")
         for number, each in enumerate(own):
             if around[: number + 1] == own[: number + 1]:
@@ -199,19 +202,14 @@ class Block:
             listed = self.leaks[each]
             steps = path if len(listed) == 1 else (listed.index(task), *path)
             return self._group_name(each), steps
-        return self.exporter.name(self.by_id[task]), path
+        return self.exporter.name(self.by_id[task] if call is None else _call_node(call)), path
 
-    def _way_of_call(
-        self, call: Inlined, task: TaskId, path: tuple[str | int, ...], around: Around
-    ) -> tuple[str, tuple[str | int, ...]]:
-        """The result of a plain workflow that is called here; nothing else of it is seen from outside."""
-        result = call.path[1:] if task in self.exporter.firsts else call.path
-        own = self._path_of(call)
-        if task != call.result or path[: len(result)] != result or around[: len(own)] != own:
-            raise self.exporter.refused(
-                self.by_id[task], f"it is read from outside of {call.workflow.key}, where it is made"
-            )
-        return self.exporter.name(_call_node(call)), path[len(result) :]
+    def _result_path(self, task: TaskId) -> tuple[str | int, ...]:
+        """The part of a task that is the result of the plain workflow it came from."""
+        call = self.calls.get(task)
+        if call is None:
+            return ()
+        return call.path[1:] if task in self.exporter.firsts else call.path
 
     def _outcome(self, task: TaskId, around: Around) -> str:
         """The name of how a task ended, said where it is read: it makes no node."""
@@ -223,7 +221,7 @@ class Block:
                 found, number = f"{base}_{number}", number + 1
             self.exporter.taken.add(found)
             self.outcomes[task, around] = found
-            token = written(*self._way(task, (), around))
+            token = written(*self._way(task, self._result_path(task), around))
             self.extra.setdefault(around, {})[found] = {"outcome": token}
         return found
 
@@ -275,6 +273,11 @@ class Block:
             if arguments:
                 said["with"] = self.data(node, arguments, around)
             said |= said_options(node.declaration, found.declaration)
+            if node.declaration.undo != found.declaration.undo and node.declaration.undo is not None:
+                undo = exporter.template.registry.get(node.declaration.undo.declaration.key)
+                if undo is None:
+                    raise exporter.refused(node, "the code of its `undo` is not at hand")
+                said["undo"] = exporter.target(node, undo)[0]
         after = [s for s in node.sources[: own_sources(node)] if s.mode == Mode.AFTER]
         if after:
             said["after"] = [self.reference(s, around) for s in after]

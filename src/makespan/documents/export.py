@@ -54,8 +54,8 @@ def _prove(text: str, template: Template, file: Path) -> None:
     known = {node.id for node in again.nodes}
     lost = next((node for node in template.nodes if node.id not in known), template.nodes[-1])
     raise GraphError(
-        f"the task {name_of(lost)} cannot be said in YAML as it is (it stands in a workflow that another one calls, "
-        f"or in a map over a written-out list): its place is part of its identity; call that workflow from YAML instead"
+        f"the task {name_of(lost)} cannot be said in YAML as it is: its place is part of its identity, and the graph "
+        f"does not show it (it stands in a map over a written-out list, perhaps); export to json or mermaid instead"
     )
 
 

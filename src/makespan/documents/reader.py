@@ -234,7 +234,7 @@ class _Reader:
             if not isinstance(key.value, str):
                 message = f"a key is a text, this is {kind_of(key)}; write it in quotes"
                 self.problems.add(key.at, message)
-            elif key.value == "<<":
+            elif key.value == "<<" and getattr(following, "style", "") is None:
                 self.problems.add(key.at, "merge keys (`<<`) are not part of YAML 1.2; write the keys out")
             elif key.value in items:
                 first = keys[key.value]

@@ -126,7 +126,8 @@ class Types:
             return self._find(word)
         known = [*SCALARS, *GENERICS, *self._declared]
         hint = f"; did you mean {_ELSEWHERE[word]!r}?" if word in _ELSEWHERE else suggestion(word, known)
-        raise GraphError(f"there is no type {word!r}{hint or f' (known: {chr(44).join(known)}; or module:Class)'}")
+        listed = f" (known: {', '.join(known)}; or module:Class)"
+        raise GraphError(f"there is no type {word!r}{hint or listed}")
 
     @staticmethod
     def _is_choice(tree: Tree) -> bool:

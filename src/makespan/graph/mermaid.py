@@ -1,7 +1,7 @@
 """A graph as a Mermaid flowchart, for documents and `export --to mermaid`.
 
     -->  takes the value      -.->  waits for success      ==>  waits for any end
-    [ ] call   [[ ]] workflow   ( ) value   { } first   [/ /] map   (( )) timer
+    [ ] call   [[ ]] workflow   ( ) value   { } first   [/ /] map   (( )) timer   > ] message
 
 A scope and a map's template are boxes. Text from users never reaches Mermaid's syntax: everything but
 letters, digits and a few signs is written as a character code.
@@ -25,6 +25,7 @@ SHAPES = {
     Kind.FIRST: ("{", "}"),
     Kind.MAP: ("[/", "/]"),
     Kind.TIMER: ("((", "))"),
+    Kind.SIGNAL: (">", "]"),
 }
 UNSAFE = re.compile(r"[^\w .,:/=!?-]|^-|\.(?= )")
 """Outside words and signs; and what Markdown would take for a list (`- a`, `1. a`)."""

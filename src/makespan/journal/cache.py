@@ -14,7 +14,8 @@ import msgspec
 from makespan.journal.reading import StoreReader
 from makespan.journal.store_file import transaction
 from makespan.journal.write_connection import WriteConnection
-from makespan.ports import CacheChange, CacheEntry, CacheTotals, Flight, Lease, Owner
+from makespan.ports import Owner
+from makespan.store_port import CacheChange, CacheEntry, CacheTotals, Flight, Lease
 from makespan.values import Blob
 
 CACHE_ENTRIES = 100_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import apsw
 
 from makespan.errors import JournalError, LeaseLost
-from makespan.ports import Lease
+from makespan.store_port import Lease
 
 BUSY_MS = 5_000
 """How long a write waits for the writers of other processes, milliseconds."""

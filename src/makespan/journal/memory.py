@@ -17,18 +17,16 @@ from makespan.journal.failures import lease_lost, run_is_owned
 from makespan.journal.memory_cache import MemoryCache
 from makespan.journal.reading import unknown_run
 from makespan.journal.sessions import cancel_body, refuse_conflict, refuse_entry, refuse_return
-from makespan.ports import (
+from makespan.ports import Owner, Piece, SlotVersion
+from makespan.store_port import (
     Claim,
     Entry,
     Lease,
     LedgerChange,
     LineEntry,
-    Owner,
-    Piece,
     Request,
     RunRow,
     SlotKey,
-    SlotVersion,
     SlotWrite,
     TurnRecord,
 )

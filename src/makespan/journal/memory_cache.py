@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from makespan.journal.cache import CACHE_BYTES, CACHE_ENTRIES
-from makespan.ports import CacheChange, CacheEntry, CacheTotals, Flight, Lease, Owner, RunRow
+from makespan.ports import Owner
+from makespan.store_port import CacheChange, CacheEntry, CacheTotals, Flight, Lease, RunRow
 from makespan.values import Blob, Value
 
 

@@ -19,7 +19,8 @@ from makespan.journal.statements import (
 )
 from makespan.journal.store_file import transaction
 from makespan.journal.write_connection import WriteConnection
-from makespan.ports import Lease, Piece
+from makespan.ports import Piece
+from makespan.store_port import Lease
 
 
 class PieceTable:

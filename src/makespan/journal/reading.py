@@ -17,7 +17,8 @@ import msgspec
 from makespan.errors import JournalError, UsageError
 from makespan.journal.chain import first_link, next_link
 from makespan.journal.failures import damaged_file, damaged_turn, journal_error
-from makespan.ports import Entry, LedgerChange, Owner, Piece, Request, RunRow, SlotKey, SlotVersion
+from makespan.ports import Owner, Piece, SlotVersion
+from makespan.store_port import Entry, LedgerChange, Request, RunRow, SlotKey
 
 PAGE_TURNS = 256
 """Turns fetched by one query."""

@@ -27,7 +27,7 @@ from makespan.journal.statements import (
 from makespan.journal.store_file import transaction
 from makespan.journal.turns import TurnWriter
 from makespan.journal.write_connection import WriteConnection
-from makespan.ports import Lease, LineEntry, RunRow, SlotWrite
+from makespan.store_port import Lease, LineEntry, RunRow, SlotWrite
 
 
 class SessionWriter:

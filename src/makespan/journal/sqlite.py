@@ -50,18 +50,16 @@ from makespan.journal.store_file import open_reader_connection, open_writer, tra
 from makespan.journal.turns import TurnWriter
 from makespan.journal.write_ahead_log import WriteAheadLog
 from makespan.journal.write_connection import WriteConnection
-from makespan.ports import (
+from makespan.ports import Owner, Piece, SlotVersion
+from makespan.store_port import (
     Claim,
     Entry,
     Lease,
     LedgerChange,
     LineEntry,
-    Owner,
-    Piece,
     Request,
     RunRow,
     SlotKey,
-    SlotVersion,
     SlotWrite,
     TurnRecord,
 )

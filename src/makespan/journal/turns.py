@@ -25,7 +25,7 @@ from makespan.journal.statements import (
 )
 from makespan.journal.store_file import transaction
 from makespan.journal.write_connection import WriteConnection
-from makespan.ports import TurnRecord
+from makespan.store_port import TurnRecord
 
 Head = tuple[int, bytes]
 """Number and link of a run's last turn."""

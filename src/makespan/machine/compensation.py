@@ -423,7 +423,7 @@ def _is_unseen(machine: Machine, judged: ScopeState, task: TaskState) -> bool:
     if culprit.status == Status.CANCELLED:  # before it was left, the body itself cancelled it or heard of the limit
         error = failure_of(machine.state, culprit)
         is_limit = culprit is not task and error is not None and error.type != "makespan.Cancelled"
-        is_failure = is_limit or task.finish >= judged.closed_after
+        is_failure = is_limit or (culprit.kind == Kind.CALL and task.finish >= judged.closed_after)
     return is_failure and not _is_seen(machine, judged, task) and not _is_seen(machine, judged, culprit)
 
 

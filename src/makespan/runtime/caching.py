@@ -27,7 +27,8 @@ from makespan.machine.facts import (
     TaskSucceeded,
 )
 from makespan.machine.observations import Found
-from makespan.ports import CacheChange, Journal, Lease, Owner, World
+from makespan.ports import Owner, World
+from makespan.store_port import CacheChange, Journal, Lease
 from makespan.values import Blob
 
 TOUCH_NS = 60_000_000_000

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from makespan.ports import Journal, TurnRecord, World
+from makespan.ports import World
+from makespan.store_port import Journal, TurnRecord
 
 Done = Callable[[BaseException | None], None]
 

@@ -24,9 +24,10 @@ from makespan.machine.observations import (
     Tick,
 )
 from makespan.machine.state import State
-from makespan.ports import CacheChange, Lease, LedgerChange, Timer, TurnRecord, World
+from makespan.ports import Timer, World
 from makespan.runtime.attempts import Attempts
 from makespan.runtime.committer import Committer
+from makespan.store_port import CacheChange, Lease, LedgerChange, TurnRecord
 
 Watcher = Callable[[Sequence[Fact], State], None]
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from makespan.ports import Lease, Piece, World
+from makespan.ports import Piece, World
 from makespan.runtime.lending import Lender
 from makespan.runtime.pieces import Attempt, PieceBuffer, attempt_of, masked
+from makespan.store_port import Lease
 
 FLUSH_NS = 20_000_000
 """Least time between two deliveries to readers in this process; the first is at once."""

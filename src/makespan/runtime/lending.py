@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable, Sequence
 
 from makespan.errors import JournalError, LeaseLost, StoreBusy
-from makespan.ports import Journal, Lease, Piece, Timer, World
+from makespan.ports import Piece, Timer, World
 from makespan.runtime.pieces import Attempt, PieceBuffer, attempt_of, masked, thinned
+from makespan.store_port import Journal, Lease
 
 WRITE_NS = 100_000_000
 """Least time between two writes."""

@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +22,19 @@ from makespan.ports import TaskCode
 
 DOCUMENTS = {".yaml": "makespan.documents.load:load", ".yml": "makespan.documents.load:load"}
 """Who reads a workflow that is no Python, by the ending of its file; named, not imported, as it stands above."""
+
+
+_importing: ContextVar[str] = ContextVar("makespan_importing", default="")
+"""The source being imported for its workflows, in whose top level nothing may run."""
+
+
+def refuse_while_importing() -> None:
+    """Raises UsageError while a target's file is imported: a worker process would start workers without end."""
+    if source := _importing.get():
+        raise UsageError(
+            f"{source} runs a workflow while it is imported; worker processes and the command line import it too, so "
+            'put that under `if __name__ == "__main__":`'
+        )
 
 
 def load_target(target: str) -> Any:
@@ -70,6 +84,14 @@ def split_target(target: str) -> tuple[str, str]:
 
 def load_module(source: str) -> ModuleType:
     """The module of a file (`app.py`, `/abs/app.py`) or of a dotted name. Raises as `load_target` does."""
+    token = _importing.set(source)
+    try:
+        return _load_module(source)
+    finally:
+        _importing.reset(token)
+
+
+def _load_module(source: str) -> ModuleType:
     if source.endswith(".py") or "/" in source or "\\" in source:
         return _load_file(Path(source))
     try:

@@ -19,6 +19,7 @@ from types import FrameType
 import msgspec
 
 from makespan.errors import distance_from_user_code
+from makespan.logs import logger
 
 THRESHOLD_S = 1.0
 TICKS = 2
@@ -115,3 +116,8 @@ def blocking_line(frame: FrameType) -> tuple[str, int, str]:
             best, nearest = outer, distance
         outer = outer.f_back
     return best.f_code.co_filename, best.f_lineno, best.f_code.co_name
+
+
+def report_blocked(blocked: Blocked) -> None:
+    """Say which task keeps everything else from running."""
+    logger("makespan").warning(blocked.message)

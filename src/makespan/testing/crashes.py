@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from makespan.ports import Journal, TurnRecord
+from makespan.store_port import Journal, TurnRecord
 from makespan.testing.world import SimulatedWorld
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from makespan.app import Engine, RunOptions
+from makespan.app import Engine
 from makespan.authoring.ref import Ref
 from makespan.authoring.task import Task
 from makespan.errors import UsageError
@@ -25,10 +25,12 @@ from makespan.handle import Answer, Run
 from makespan.journal.memory import MemoryJournal
 from makespan.machine.records import Status, TaskState
 from makespan.models.scripted import Scripted
-from makespan.ports import AttemptInfo, Journal, Model, Produced
+from makespan.ports import AttemptInfo, Model, Produced
 from makespan.result import Result
+from makespan.run_options import RunOptions
 from makespan.runtime.attempts import Call
 from makespan.runtime.targets import load_target
+from makespan.store_port import Journal
 from makespan.testing.crashes import CrashingJournal, CrashPoint
 from makespan.testing.lives import SimulatedCrash
 from makespan.testing.world import SimulatedWorld

@@ -1,0 +1,63 @@
+"""What the store holds of runs: their rows, their folded states, and whether one may be taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from makespan.authoring.task import Task
+from makespan.errors import UsageError
+from makespan.machine.facts import decode_facts
+from makespan.machine.state import State
+from makespan.ports import World
+from makespan.runtime.targets import load_target
+from makespan.store_port import Journal, Lease, RunRow
+
+
+class StoredRuns:
+    """The runs of one store, for one engine."""
+
+    def __init__(self, journal: Journal, world: World, store: str, lease_ns: int) -> None:
+        self._journal, self._world, self._store, self._lease_ns = journal, world, store, lease_ns
+
+    def folded(self, run_id: str) -> tuple[RunRow, State]:
+        """The row and the state of a run. Raises UsageError when there is none, or nothing of it was committed."""
+        row = self._journal.run(run_id)
+        if row is None:
+            known = [r.run_id for r in self._journal.runs()[:3]]
+            raise UsageError(f"no run has the id {run_id!r} in {self._store}; newest: {', '.join(known) or 'none'}")
+        state = State(self.loader({}))
+        for body in self._journal.read(run_id):
+            for fact in decode_facts(body):
+                state.apply(fact)
+        if state.started is None:
+            raise UsageError(f"run {run_id!r} was cut before its first commit; start it again")
+        return row, state
+
+    def loader(self, fresh: dict[bytes, bytes]) -> Callable[[bytes], bytes]:
+        """Where a state finds its blobs: among fresh ones, or in the store."""
+
+        def load(digest: bytes) -> bytes:
+            found = fresh.get(digest)
+            return found if found is not None else self._journal.blob(digest)
+
+        return load
+
+    def not_begun(self, run_id: str) -> Lease | None:
+        """The lease of a run that was created and killed before its first commit; None for any other."""
+        if next(iter(self._journal.read(run_id)), None) is not None:
+            return None
+        return self._journal.acquire(
+            run_id, self._world.owner(), self._world.wall_ns(), self._lease_ns, may_replace=self.may_replace
+        )
+
+    def may_replace(self, row: RunRow) -> bool:
+        """Whether the run's owner is known to be gone."""
+        return row.owner is None or self._world.is_alive(row.owner) is False
+
+
+def find_code(target: str) -> Task[..., object]:
+    """The workflow that a recorded target names. Raises UsageError where it names something else."""
+    found = load_target(target)
+    if not isinstance(found, Task):
+        raise UsageError(f"{target} is {type(found).__name__}, not a workflow or task")
+    return found

@@ -1,0 +1,149 @@
+"""What an engine does now and then beside its runs: reads their inboxes, renews their leases, hands out freed units.
+
+Nothing is done while no run lives. Other processes are seen through the store alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from makespan.errors import JournalError, LeaseLost
+from makespan.handle import Run, observed
+from makespan.machine.broker import Broker, Held
+from makespan.machine.observations import Granted
+from makespan.ports import Timer, World
+from makespan.runtime.caching import Awaited
+from makespan.runtime.committer import Committer
+from makespan.sessions import LINE_LOOK_NS, SessionLine
+from makespan.store_port import Journal
+
+RENEW_NS = 3_000_000_000
+SOON_NS = 1_000_000
+
+
+class Upkeep:
+    """The timers of one open engine.
+
+    Args:
+        runs: the engine's runs, as it changes them.
+        look_ns: how often the store is looked at for what other processes ask.
+    """
+
+    def __init__(
+        self,
+        runs: Mapping[str, Run[Any]],
+        journal: Journal,
+        world: World,
+        committer: Committer,
+        broker: Broker,
+        line: SessionLine,
+        awaited: Awaited,
+        *,
+        lease_ns: int,
+        look_ns: int,
+    ) -> None:
+        self._runs, self._journal, self._world, self._committer = runs, journal, world, committer
+        self._broker, self._line, self._awaited = broker, line, awaited
+        self._lease_ns, self._look_ns = lease_ns, look_ns
+        self._look_timer: Timer | None = None
+        self._renew_timer: Timer | None = None
+        self._grant_timer: Timer | None = None
+        self._is_closed = False
+
+    def begin(self) -> None:
+        """A run lives: look and renew from now on."""
+        if self._look_timer is None:
+            self._look_timer = self._world.call_at(self._world.monotonic_ns() + self._look_ns, self._look)
+        if self._renew_timer is None and self._journal.is_shared:
+            self._renew_timer = self._world.call_at(self._world.monotonic_ns() + RENEW_NS, self._renew)
+
+    def close(self) -> None:
+        """No timer fires any more."""
+        self._is_closed = True
+        for timer in (self._look_timer, self._renew_timer, self._grant_timer):
+            if timer is not None:
+                timer.cancel()
+
+    def look_at(self, run_id: str) -> None:
+        """Read a run's inbox as soon as no commit is under way."""
+        if self._is_closed:
+            return
+        if self._committer.is_busy:
+            self._world.call_at(self._world.monotonic_ns() + SOON_NS, lambda: self.look_at(run_id))
+        else:
+            self.read_inbox([run_id])
+
+    def _look(self) -> None:
+        """Every now and then: has another process asked for something?"""
+        self._look_timer = None
+        if not self._runs:
+            return
+        every_ns = LINE_LOOK_NS if self._line.is_waiting else self._look_ns
+        self._look_timer = self._world.call_at(self._world.monotonic_ns() + every_ns, self._look)
+        live = [run_id for run_id, run in self._runs.items() if not run.done.done()]
+        if self._broker.waiting and not self._committer.is_busy:
+            self.grant()  # other processes may have made room
+        if self._awaited and not self._committer.is_busy:
+            self._awaited.look()
+        if not live or self._committer.is_busy:
+            return
+        has_changed = self._journal.changed()
+        if has_changed:
+            self.read_inbox(live)
+            if self._broker.pools:
+                self._observe_ledger()
+        self._line.look(has_changed)
+
+    def read_inbox(self, live: Sequence[str]) -> None:
+        """Hand what was asked of these runs to their machines."""
+        for request in self._journal.requests(live):
+            run = self._runs.get(request.run_id)
+            if run is None or request.number in run.requests_seen or run.done.done():
+                continue
+            if run.is_queued and request.kind not in ("cancel", "interrupt"):
+                continue  # it hears them when its turn has come
+            run.requests_seen.add(request.number)
+            observation = observed(request.kind, request.body, run.driver.clock())
+            run.driver.requests_done.append(request.number)
+            if observation is not None:
+                run.driver.post(observation)
+
+    def _observe_ledger(self) -> None:
+        rows = [Held(c.resource, (c.run_id, c.task, c.attempt), c.units, c.at_ns) for c in self._journal.ledger()]
+        self._broker.observe(row for row in rows if row.holder[0] not in self._runs)
+        self.grant()
+
+    def _renew(self) -> None:
+        self._renew_timer = None
+        if not self._runs:
+            return
+        self._renew_timer = self._world.call_at(self._world.monotonic_ns() + RENEW_NS, self._renew)
+        leases = [run.lease for run in self._runs.values() if not run.done.done()]
+        if not leases or self._committer.is_busy:
+            return
+        try:
+            lost = self._journal.renew(leases, self._world.wall_ns(), self._lease_ns)
+        except JournalError:
+            return
+        for lease in lost:
+            self._runs[lease.run_id].driver.fail(LeaseLost(f"another process took over run {lease.run_id}"))
+        self._journal.checkpoint()
+
+    def grant(self) -> None:
+        """Hand units that came back to those in line."""
+        if not self._broker.waiting:
+            return
+        for run_id, task, attempt in self._broker.grants(self._world.wall_ns()):
+            run = self._runs[run_id]
+            needs = self._broker.held()[(run_id, task, attempt)]
+            if run.slots.claim(task, attempt, needs):
+                run.driver.post(Granted(run.driver.clock(), task))
+        due = self._broker.next_grant_at()
+        if due is not None and self._grant_timer is None:
+            wait = max(due - self._world.wall_ns(), 0)
+            self._grant_timer = self._world.call_at(self._world.monotonic_ns() + wait, self._granted_later)
+
+    def _granted_later(self) -> None:
+        self._grant_timer = None
+        self.grant()
