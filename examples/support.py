@@ -29,7 +29,7 @@ def refund(order: str, usd: float) -> str:
     return f"refunded {usd:.2f} USD for {order}, receipt {ms.context().idempotency_key[:8]}"
 
 
-@ms.prompt(tools=[price, refund], max_turns=6, stream=True, budget_usd=0.20)
+@ms.prompt(tools=[price, refund], max_turns=6, max_tokens=100, stream=True, budget_usd=0.20)
 def support(ticket: str) -> str:
     """You are support. Look up the price of the order, refund it if that is fair, and answer the customer: {ticket}"""
     ms.chat()

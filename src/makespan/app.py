@@ -56,7 +56,6 @@ from makespan.values import nano_usd, nanos
 from makespan.wiring import Parts, wire
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 LEASE_NS = 10_000_000_000
 ALONE_NS = 10 * 365 * 86_400 * 1_000_000_000
@@ -409,8 +408,7 @@ class Engine:
     def _request(self, run_id: str, kind: str, said: dict[str, Any], id: str | None) -> bool:
         self._must_be_open()
         is_new = post_request(self.journal, run_id, kind, said, id or self._new_id(), self.world.wall_ns())
-        run = self._runs.get(run_id)
-        if run is not None:
+        if run_id in self._runs:
             self.upkeep.look_at(run_id)
         return is_new
 

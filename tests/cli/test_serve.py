@@ -123,6 +123,7 @@ def test_two_servers_and_a_kill_start_no_tick_twice_and_leave_none_unfinished(fo
     (folder / "wait.txt").touch()
     doomed = Process("serve", "--schedules", "sched.py:often", folder=folder)
     doomed.until("started often@")
+    wait_for(folder / "ran.txt")  # its run is at work, so it is in the store
     doomed.send(signal.SIGKILL)
     doomed.end()
     (folder / "wait.txt").unlink()

@@ -8,6 +8,7 @@ Invariant: what a listener heard since the last `discard` is the text of the ans
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from hashlib import blake2b
 from typing import Any, Literal, Never
 
 import msgspec
@@ -127,6 +128,8 @@ class ModelCode:
         assert info.services is not None
         current.set(InsideTask(self.key, info))
         request, heard = self.request(args, info.seed), Heard(info)
+        if request.temperature:
+            request = msgspec.structs.replace(request, seed=sampling_seed(info))
         spent, usage = NanoUsd(0), Usage()
         names = info.models or self._task.declaration.options.models
         for place, name in enumerate(names):
@@ -183,6 +186,13 @@ class ModelCode:
                 prompt_tokens = bound.prompt_tokens + bound.completion_tokens + REASK_TOKENS
                 total += once + REASKS * services.cost(model.name, Usage(prompt_tokens, 0, bound.completion_tokens))
         return NanoUsd(total)
+
+
+def sampling_seed(info: AttemptInfo) -> int:
+    """A seed of this attempt alone, 31 bits: two samples of one prompt differ, and so does the next attempt. Only where
+    there is a temperature; without one equal requests stay equal, and share a recording."""
+    which = f"{info.seed}:{info.task_id.hex()}:{info.generation}:{info.attempt}"
+    return int.from_bytes(blake2b(which.encode(), digest_size=4).digest(), "big") >> 1
 
 
 class Spent(ProviderError):

@@ -76,11 +76,11 @@ def _watched(journal: Journal, run_id: str, id: str) -> Posted:
     give_up_at = time.monotonic() + WAIT_S
     while time.monotonic() < give_up_at:
         row = journal.run(run_id)
-        if row is None or not is_owned(row):
-            break
-        if not journal.requests([run_id]):
+        if not journal.requests([run_id]):  # also when the run has ended with it
             reason = _refusal(journal, run_id, id)
             return Posted(run_id, id, True, "refused" if reason else "taken", reason)
+        if row is None or not is_owned(row):
+            break
         time.sleep(LOOK_EVERY_S)
     return Posted(run_id, id, True, "waiting")
 
