@@ -1,6 +1,6 @@
 """A code agent: three tries at once, each patches and tests in a worktree of its own; the first that passes wins.
 
-The model may only choose an operator (its type is the schema of the answer), so nothing else it says is executed.
+The model may only choose an item (its type is the schema of the answer), so nothing else it says is executed.
 
     makespan run examples/codefix.py:fix -i issue="middle([1, 2, 3]) must be 2"
 """
@@ -14,8 +14,9 @@ from typing import Literal
 
 import makespan as ms
 
-Operator = Literal["+", "-", "*", "//", "%"]
-TEST = "def middle(x): return sorted(x)[len(x) {} 2]\nassert middle([5, 1, 4, 2, 3]) == 3, 'wrong item'"
+Patch = Literal["first", "last", "middle"]
+INDEX = {"first": "0", "last": "-1", "middle": "len(x) // 2"}
+TEST = "def middle(x): return sorted(x)[{}]\nassert middle([5, 1, 4, 2, 3]) == 3, 'wrong item'"
 
 
 @ms.provide(scope="attempt")
@@ -25,28 +26,28 @@ def worktree() -> Iterator[Path]:
 
 
 @ms.prompt(temperature=1.5, max_tokens=30)
-def patch(issue: str, failures: list[str]) -> Operator:
-    ms.chat(f"{issue}. Which operator stands between len(x) and 2?", *failures)
+def patch(issue: str, failures: list[str]) -> Patch:
+    ms.chat(f"Which item of the sorted list is it? {issue}", *failures)
 
 
 @ms.task(effect="idempotent", timeout_s=60)
-def run_tests(operator: Operator, tree: Path = ms.use(worktree)) -> str:
-    (tree / "check.py").write_text(TEST.format(operator))
+def run_tests(item: Patch, tree: Path = ms.use(worktree)) -> str:
+    (tree / "check.py").write_text(TEST.format(INDEX[item]))
     return subprocess.run([sys.executable, "-I", "check.py"], cwd=tree, capture_output=True, text=True).stderr.strip()
 
 
 @ms.workflow
-async def try_fix(issue: str) -> Operator:
+async def try_fix(issue: str) -> Patch:
     failures: list[str] = []
     for _ in range(5):
-        operator = await patch(issue, failures)
-        problem = await run_tests(operator)
+        item = await patch(issue, failures)
+        problem = await run_tests(item)
         if not problem:
-            return operator
-        failures.append(f"{operator} was wrong: {problem.splitlines()[-1]}")
+            return item
+        failures.append(f"{item} was wrong: {problem.splitlines()[-1]}")
     raise ms.Fatal(f"not mended; {failures[-1]}")
 
 
 @ms.workflow
-async def fix(issue: str) -> Operator:
+async def fix(issue: str) -> Patch:
     return await ms.first(*[try_fix.options(key=f"try {number}")(issue) for number in range(3)])

@@ -26,7 +26,7 @@ class EngineServices:
     def __init__(
         self, models: Mapping[str, Model | str], prices: Mapping[str, Price], *, allow_unknown_prices: bool
     ) -> None:
-        self._configured = dict(models)
+        self._configured = models  # as it is: a mapping may know every name (`testing.run(models=Scripted(...))`)
         self._prices = PriceList(prices, allow_unknown=allow_unknown_prices)
         self._built: dict[str, Model] = {}
         self.slots: SlotStore

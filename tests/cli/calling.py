@@ -207,18 +207,36 @@ class Process:
             text=True,
         )
         self.lines: list[str] = []
+        self._looked_at, self._is_over = 0, False
+        self._has_more = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self._limit = threading.Timer(MOST_S, self.child.kill)
         self._limit.start()
         PROCESSES.append(self)
 
-    def until(self, pattern: str) -> str:
-        """Read its stderr up to a line that matches."""
+    def _read(self) -> None:
         assert self.child.stderr is not None
         for line in self.child.stderr:
-            self.lines.append(line)
+            with self._has_more:
+                self.lines.append(line)
+                self._has_more.notify_all()
+        with self._has_more:
+            self._is_over = True
+            self._has_more.notify_all()
+
+    def until(self, pattern: str) -> str:
+        """Wait until its stderr has a line that matches, behind the last one that did."""
+        while True:
+            with self._has_more:
+                while self._looked_at >= len(self.lines):
+                    if self._is_over:
+                        raise AssertionError(f"{pattern!r} never came: {''.join(self.lines)}")
+                    self._has_more.wait()
+                line = self.lines[self._looked_at]
+                self._looked_at += 1
             if re.search(pattern, line):
                 return line
-        raise AssertionError(f"{pattern!r} never came: {''.join(self.lines)}")
 
     def clear_away(self) -> None:
         """For tests that failed before its end."""
@@ -231,7 +249,13 @@ class Process:
 
     def end(self) -> Said:
         """Wait for its end."""
-        out, err = self.child.communicate()
+        assert self.child.stdout is not None
+        assert self.child.stderr is not None
+        out = self.child.stdout.read()
+        self._reader.join()
+        self.child.wait()
+        self.child.stdout.close()
+        self.child.stderr.close()
         self._limit.cancel()
         self._limit.join()
-        return Said(self.child.returncode, out, "".join(self.lines) + err)
+        return Said(self.child.returncode, out, "".join(self.lines))

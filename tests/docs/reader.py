@@ -4,7 +4,8 @@ What is done with a fenced block:
 
     python             runs as it is, in the document's session. It cannot opt out; code of *another* library may, and
                        says why: ```python skip="needs langgraph, which is not installed here"
-    # file: NAME       as the first line of Python, TOML, YAML or text: it is also written to that file
+    # file: NAME       as the first line of Python, TOML, YAML or text: it is also written to that file. Python with a
+                       `__main__` guard is imported here, and started by the reader in a console
     sh, bash           lines that start with `makespan` run, each on its own, and must succeed; the others (installing,
                        editing) are only shown
     console            every line behind `$ ` runs, in one bash a document. The lines below it must stand in what it
@@ -17,6 +18,7 @@ What is done with a fenced block:
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import re
@@ -35,7 +37,8 @@ FILE_LINE = re.compile(r"# file: (?P<name>[\w./-]+)\s*$")
 SKIP = re.compile(r'skip="needs (?P<library>\w+)[^"]*"$')
 FILES = ("python", "toml", "yaml", "text")
 SHELLS = ("sh", "bash", "console")
-COMMAND_LIMIT_S = 120
+COMMAND_LIMIT_S = 60
+MAIN_GUARD = 'if __name__ == "__main__":'
 ANYTHING = "…"
 SEPARATOR = "\x1e"
 """Around the exit status of each command of a console: nothing prints it."""
@@ -137,7 +140,10 @@ class Reader:
         padding = "\n" * block.line
         code = compile(padding + block.text, block.document, "exec", dont_inherit=True)
         with contextlib.redirect_stdout(io.StringIO()):
-            exec(code, self.session.__dict__)
+            if block.file_name and MAIN_GUARD in block.text:
+                importlib.import_module(Path(block.file_name).stem)
+            else:
+                exec(code, self.session.__dict__)
 
     def _run_command(self, block: Block, command: str) -> None:
         executable = BIN / "makespan"

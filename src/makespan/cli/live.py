@@ -6,15 +6,19 @@ markup, and is cleaned of control characters before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from makespan.cli.progress import Waits
 from makespan.cli.text import duration, money, one_line, sign
 from makespan.cli.view import Group, View, shielded
 from makespan.handle import Run
+from makespan.machine.facts import Fact
+from makespan.machine.state import State
+from makespan.traces.lines import Line
 
 REFRESH_PER_S = 5
 COLOURS = {
@@ -40,18 +44,28 @@ class LiveProgress:
         self._live: Live | None = None
         self._view: View | None = None
         self._title = ""
+        self._waits = Waits()
 
     def attach(self, run: Run[object], usual_s: float | None) -> None:
         self._view = View(run.state, usual_s)
         name = run.state.started.workflow if run.state.started else ""
         self._title = f"{one_line(name, 60)}  {run.id}"
         run.watch(shielded(self._view.take))
+        run.watch(shielded(self._tell_waits))
         self._live = Live(
             console=self._console,
             refresh_per_second=REFRESH_PER_S,
             get_renderable=self.render,  # what tasks print appears above it
         )
         self._live.start()
+        self._say(self._waits.already(run.state))
+
+    def _tell_waits(self, facts: Sequence[Fact], state: State) -> None:
+        self._say(self._waits.begun(facts, state))
+
+    def _say(self, lines: Iterator[Line]) -> None:
+        for line in lines:
+            self.note(line.text)
 
     def note(self, text: str) -> None:
         self._console.print(Text(one_line(text, 400)))

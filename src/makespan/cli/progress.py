@@ -7,11 +7,12 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from makespan.cli.text import one_line
 from makespan.cli.view import View, shielded
+from makespan.graph.node import Kind
 from makespan.handle import Run
 from makespan.machine import facts as f
 from makespan.machine.records import Status
@@ -99,6 +100,35 @@ class LineWriter:
                 return
 
 
+class Waits:
+    """Tells once of each task that it waits for a person or a message, and what to type for it."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[int, int]] = set()
+
+    def already(self, state: State) -> Iterator[Line]:
+        """What waits by now."""
+        for task in state.tasks:
+            if task.status == Status.ASKED:
+                yield from self._line(f.ApprovalAsked(task.number, task.asked_at), state)
+            elif task.kind == Kind.SIGNAL and task.status == Status.RUNNING:
+                yield from self._line(f.AttemptStarted(task.number, task.started_at), state)
+
+    def begun(self, facts: Sequence[f.Fact], state: State) -> Iterator[Line]:
+        """What waits since these facts."""
+        for fact in facts:
+            if not isinstance(fact, f.ApprovalAsked | f.AttemptStarted):
+                continue
+            if isinstance(fact, f.ApprovalAsked) or state.tasks[fact.task].kind == Kind.SIGNAL:
+                yield from self._line(fact, state)
+
+    def _line(self, fact: f.ApprovalAsked | f.AttemptStarted, state: State) -> Iterator[Line]:
+        which = (fact.task, state.tasks[fact.task].generation)
+        if which not in self._told:
+            self._told.add(which)
+            yield from lines_of(fact, state)
+
+
 class PlainProgress:
     """One line a state change; wide groups get counts."""
 
@@ -110,6 +140,7 @@ class PlainProgress:
         f.TaskFailed,
         f.TaskSkipped,
         f.TaskCancelled,
+        f.MessageTaken,
         f.AttemptUnknown,
         f.TaskDiverged,
         f.DecisionMade,
@@ -123,6 +154,7 @@ class PlainProgress:
         self._writer = LineWriter()
         self._said: dict[tuple[str, type], int] = {}
         self._started: set[tuple[int, int]] = set()
+        self._waits = Waits()
         self._counted_at_s = time.monotonic()
         self._view: View | None = None
 
@@ -133,9 +165,10 @@ class PlainProgress:
         total = sum(group.total for group in self._view.groups.values())
         self._writer.put(f"run {run.id} of {one_line(name)}: {total} tasks so far")
         for task in state.tasks:
-            if task.status == Status.RUNNING and task.kind in SHOWN_KINDS:
+            if task.status == Status.RUNNING and task.kind in SHOWN_KINDS and task.kind != Kind.SIGNAL:
                 self._started.add((task.number, task.attempt))
                 self._line(f.AttemptStarted(task.number, task.started_at), state)
+        self._say(self._waits.already(state))
         run.watch(shielded(self.take))
 
     def take(self, facts: Sequence[f.Fact], state: State) -> None:
@@ -144,10 +177,15 @@ class PlainProgress:
         for fact in facts:
             if isinstance(fact, self._SHOWN):
                 self._line_once(fact, state)
+        self._say(self._waits.begun(facts, state))
         now_s = time.monotonic()
         if now_s - self._counted_at_s >= COUNT_EVERY_S:
             self._counted_at_s = now_s
             self._count(state)
+
+    def _say(self, lines: Iterator[Line]) -> None:
+        for line in lines:
+            self._writer.put(self._stamped(line))
 
     def note(self, text: str) -> None:
         self._writer.put(one_line(text, 400))
@@ -157,6 +195,8 @@ class PlainProgress:
 
     def _line_once(self, fact: f.Fact, state: State) -> None:
         if isinstance(fact, f.AttemptStarted):
+            if state.tasks[fact.task].kind == Kind.SIGNAL:
+                return  # said with what to type, however many there are
             which = (fact.task, state.tasks[fact.task].attempt)
             if which in self._started:
                 return
