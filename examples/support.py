@@ -38,4 +38,5 @@ def support(ticket: str) -> str:
 async def page(engine: ms.Engine, ticket: str, session: str) -> AsyncIterator[str]:
     run = engine.start(support(ticket), session=session, busy="queue")
     async for update in run.updates(only=["chunk", "question"]):
-        yield str(update.value)
+        asks = update.kind == "question"
+        yield f"may {update.key} run? {update.value['arguments']}" if asks else str(update.value)

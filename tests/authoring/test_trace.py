@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import makespan as ms
+from makespan.authoring.trace import template_of
 from makespan.errors import GraphError, UsageError
 from makespan.graph.check import check
 from makespan.values import untyped
@@ -135,3 +136,28 @@ def test_a_workflow_traced_after_one_that_failed_is_outside_again() -> None:
 def test_what_is_no_call_is_refused_with_an_example(thing: Any) -> None:
     with pytest.raises(UsageError, match="give the call itself"):
         ms.plan(thing)
+
+
+def test_a_map_keeps_its_id_when_only_the_code_inside_it_changes() -> None:
+    def with_step(step: Any) -> Any:
+        work = ms.task(key="work")(step)
+
+        def flow(count: int) -> Any:
+            return ms.map(work, numbers(count))
+
+        return ms.workflow(key="flow")(flow)
+
+    @ms.task
+    def numbers(count: int) -> list[int]:
+        return list(range(count))
+
+    def one(x: int) -> int:
+        return x + 1
+
+    def two(x: int) -> int:
+        return x + 2
+
+    first, second = (template_of(with_step(step)) for step in (one, two))
+
+    assert [node.id for node in first.nodes] == [node.id for node in second.nodes]
+    assert first.root == second.root

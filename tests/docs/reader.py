@@ -132,7 +132,10 @@ class Reader:
                 self._run_command(block, command)
 
     def close(self) -> None:
-        """End the shell and what it left running."""
+        """End the shell and what it left running; forget the modules, which other documents may call the same."""
+        for name, module in list(sys.modules.items()):
+            if Path(getattr(module, "__file__", None) or "/").is_relative_to(self.folder):
+                del sys.modules[name]
         if self._shell is not None:
             self._shell.close()
 

@@ -23,17 +23,12 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_block_of_a_document_runs(path: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = set(sys.modules)
     monkeypatch.chdir(reader.folder)
     monkeypatch.syspath_prepend(reader.folder)
     monkeypatch.setitem(sys.modules, "__main__", reader.session)
 
     for block in blocks(path.read_text(encoding="utf-8"), str(path.relative_to(ROOT))):
         reader.type_in(block)
-
-    for name in set(sys.modules) - before:  # files of this document, which another may call the same
-        if getattr(sys.modules[name], "__file__", None) and str(reader.folder) in str(sys.modules[name].__file__):
-            del sys.modules[name]
 
 
 def test_blocks_share_a_session_and_write_the_files_they_name(reader: Reader) -> None:

@@ -179,7 +179,7 @@ class Place:
         delay_ns: int = 0,
     ) -> TaskId:
         """A node the machine runs itself: a join, a map, a timer, a value."""
-        said = _encode((args, sources, first, over, delay_ns))
+        said = _encode((args, sources, first, None if over is None else _said(over), delay_ns))
         task_id = self._numbered(Identity(self.inside, declaration.key.encode()).of(said))
         self._add(Node(task_id, declaration, self.real, args, sources, "", "", first, over, Nanos(delay_ns)))
         return task_id
@@ -213,6 +213,11 @@ class Place:
                 sources.append(condition)
             node = msgspec.structs.replace(node, sources=tuple(sources), when=" and ".join(f"({t})" for t in tests))
         self.builder.add(node)
+
+
+def _said(over: MapOver) -> tuple[Any, ...]:
+    """What a map does, as its id knows it: the calls of its template by their ids, so that changed code is no new map."""
+    return [(node.id, node.when, node.sources) for node in over.nodes], over.output, over.errors, over.limit
 
 
 def _test(guard: Guard, place: int) -> str:

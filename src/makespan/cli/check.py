@@ -13,17 +13,23 @@ if TYPE_CHECKING:
     from makespan.authoring.task import Task
     from makespan.config import Config
     from makespan.documents.problems import DocumentError
+    from makespan.rehearsal import Rehearsal
 
 
 @click.command("check", short_help="Import and trace a workflow and look for problems; run nothing.")
 @click.argument("target")
 @input_option
+@click.option(
+    "--against", "run_id", metavar="RUN", help="Compare with what RUN did: what this code would do otherwise."
+)
 @store_option
 @json_option
-def command(target: str, inputs: tuple[str, ...], store: str | None, as_json: bool) -> int:
+def command(target: str, inputs: tuple[str, ...], run_id: str | None, store: str | None, as_json: bool) -> int:
     """Import and trace TARGET; check types, inputs, models, keys, prices and pools. Nothing runs, nothing is sent.
 
-    Exit code 2 when the definition has a problem, 5 when only this machine has (a key, a model file).
+    With --against, replay RUN in memory with this code: which finished tasks have other code now, which it does not ask
+    for any more, which are new. Exit code 2 when the definition has a problem, or RUN would be paused by the changes; 5
+    when only this machine has a problem (a key, a model file).
     """
     from makespan.cli.failures import DONE, say
     from makespan.cli.inputs import read_inputs
@@ -39,6 +45,8 @@ def command(target: str, inputs: tuple[str, ...], store: str | None, as_json: bo
         return _broken(error, as_json)
     if inputs:
         read_inputs(workflow, inputs)
+    if run_id is not None:
+        return _against(workflow, run_id, config.store, as_json)
     found = list(_problems(workflow, config))
     if as_json:
         import msgspec
@@ -51,6 +59,48 @@ def command(target: str, inputs: tuple[str, ...], store: str | None, as_json: bo
     if not found:
         say(f"{workflow.key} is in order")
     return min((code for _, code in found), default=DONE)
+
+
+def _against(workflow: Task[..., Any], run_id: str, store: str, as_json: bool) -> int:
+    """Today's code against a run."""
+    from makespan.cli.failures import DONE, USAGE
+    from makespan.cli.stored import find_run, fold, must_open
+    from makespan.errors import UsageError
+    from makespan.rehearsal import rehearse
+
+    journal = must_open(store)
+    try:
+        state = fold(journal, find_run(journal, run_id).run_id)
+        if state.started is not None and state.started.workflow != workflow.key:
+            raise UsageError(f"run {state.run_id} is one of {state.started.workflow}, not of {workflow.key}")
+        found = rehearse(state, workflow)
+    finally:
+        journal.close()
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode(found).decode())
+    else:
+        for line in _compared(found):
+            click.echo(line)
+    return USAGE if found.diverged else DONE
+
+
+def _compared(found: Rehearsal) -> Iterator[str]:
+    from makespan.cli.text import clean, one_line
+
+    yield f"{found.same} results of run {found.run_id} would be used as they are"
+    said = {
+        "have other code now (used all the same; --on-change rerun does them again)": found.stale,
+        "would not be asked for any more": found.dropped,
+        "would be new": found.added,
+    }
+    for what, names in said.items():
+        if names:
+            yield f"{len(names)} {what}:"
+            yield from (f"  {one_line(name, 100)}" for name in names)
+    if found.diverged:
+        yield f"the run would be paused: {clean(found.diverged)}"
 
 
 def _broken(error: DocumentError, as_json: bool) -> int:

@@ -100,9 +100,16 @@ def declaration_digest(declaration: Declaration, declared: dict[Declaration, byt
     """Digest of what a declaration asks for; remembered by the caller."""
     found = declared.get(declaration)
     if found is None:
-        said = ENCODER.encode((declaration.key, declaration.kind, asked(declaration.options)))
+        said = ENCODER.encode((declaration.key, declaration.kind, asked(declaration.options), *awaited(declaration)))
         found = declared[declaration] = blake2b(said, digest_size=DIGEST_BYTES).digest()
     return found
+
+
+def awaited(declaration: Declaration) -> list[object]:
+    """What a task waits for and how it is undone; nothing for most, whose digests stay as they were."""
+    wait, undo = declaration.wait, declaration.undo
+    said: list[object] = [] if wait is None else [(wait.name, wait.has_default)]
+    return said if undo is None else [*said, (undo.declaration.key, asked(undo.declaration.options), undo.parameter)]
 
 
 def asked(options: Options) -> dict[str, object]:
