@@ -16,8 +16,11 @@ from typing import Any
 
 import makespan as ms
 from makespan.app import ResumeOptions, RunOptions
+from makespan.authoring.state import Slot
 from makespan.authoring.task import Task, TaskOptions
 from makespan.authoring.workflow import WorkflowOptions
+from makespan.traces.questions import Question
+from makespan.traces.updates import Update
 
 ROOT = Path(__file__).parents[2]
 SUMMARY = """# makespan
@@ -36,7 +39,31 @@ SUMMARY = """# makespan
 """
 ROW = re.compile(r"^\| \[(?P<page>[\w-]+\.md)\]\([\w.-]+\) \| (?P<about>.+?) \|$", re.MULTILINE)
 HEADING = re.compile(r"^## (?P<title>.+)$", re.MULTILINE)
-_QUALIFIED = re.compile(r"\b(?:makespan|typing|collections\.abc|datetime|pathlib|logging|uuid|os)\.(?:\w+\.)*(?=[A-Za-z])")
+ATTRIBUTES = re.compile(r"self\.([a-z]\w*)(?::[^=]+)? = ")
+INNER = {
+    "Cron": {"local", "ticks", "latest"},
+    "Engine": {"ask", "is_free"},
+    "File": {"to_plain", "from_plain"},
+    "Graph": {
+        "named",
+        "flat",
+        "reverse",
+        "new_scopes",
+        "changed",
+        "known",
+        "add",
+        "add_all",
+        "remove",
+        "replace",
+        "of",
+    },
+    "Run": {"task_of", "decided", "code_of", "decide", "watch"},
+}
+"""Public methods that the engine calls, and its users do not."""
+MADE_BY_USERS = ("Cron", "Engine", "File", "scope")
+_QUALIFIED = re.compile(
+    r"\b(?:makespan|typing|collections\.abc|datetime|pathlib|logging|uuid|os)\.(?:\w+\.)*(?=[A-Za-z])"
+)
 
 
 def llms_text() -> str:
@@ -73,6 +100,8 @@ def _others() -> list[str]:
 def _api() -> Iterator[str]:
     for name in sorted(ms.__all__, key=lambda name: (name[0].isupper(), name)):
         yield from _described(name, getattr(ms, name))
+    for kind in (Slot, Question, Update):
+        yield from _described(kind.__name__, kind)
     yield "class Task:  # what @ms.task gives; workflows and prompts are tasks, too"
     yield from _methods(Task, ("options",))
     yield ""
@@ -106,18 +135,18 @@ def _described(name: str, thing: Any) -> Iterator[str]:
 
 
 def _fields(kind: type) -> Iterator[str]:
-    """What a value of the class holds, in one line; how an instance is made, where that is not it."""
-    properties = [n for n, v in vars(kind).items() if not n.startswith("_") and _is_field(v)]
-    names = [n for n in getattr(kind, "__struct_fields__", ()) if not n.startswith("_")]
-    shown = [name for name in dict.fromkeys([*names, *properties]) if name not in ("result", "failure")]
-    if not hasattr(kind, "__struct_fields__") and "__init__" in vars(kind) and _is_for_users(kind):
+    """How an instance is made, if users make it, and what it holds, in a line each."""
+    if kind.__name__ in MADE_BY_USERS:
         yield f"    __init__{_signature(vars(kind)['__init__'])}"
+    held = list(getattr(kind, "__struct_fields__", ()))
+    if kind is ms.Result:
+        held = ATTRIBUTES.findall(inspect.getsource(kind.__init__))
+    held += ["id"] if kind is ms.Run else []
+    held += [name for name, value in vars(kind).items() if _is_field(value)]
+    inner = {"result", "failure", *INNER.get(kind.__name__, ())}
+    shown = [name for name in dict.fromkeys(held) if not name.startswith("_") and name not in inner]
     if shown:
         yield f"    {', '.join('.' + name for name in shown)}"
-
-
-def _is_for_users(kind: type) -> bool:
-    return kind.__name__ in ("Engine", "Cron", "File")
 
 
 def _is_field(value: object) -> bool:
@@ -129,14 +158,15 @@ def _methods(kind: type, names: tuple[str, ...]) -> Iterator[str]:
         value = vars(kind).get(name)
         made = isinstance(value, classmethod | staticmethod)
         function = value.__func__ if made else value  # type: ignore[union-attr]  # one of the two, as was just seen
-        if name.startswith("_") or not inspect.isfunction(function):
+        if name.startswith("_") or name in INNER.get(kind.__name__, ()) or not inspect.isfunction(function):
             continue
         said = _first_line(function)
         yield f"    .{name}{_signature(function)}" + (f"  # {said}" if said else "")
 
 
 def _options(kind: Any) -> Iterator[str]:
-    own = inspect.get_annotations(kind)
+    inherited = TaskOptions.__annotations__ if kind is WorkflowOptions else {}
+    own = {name: said for name, said in kind.__annotations__.items() if name not in inherited}
     yield "    " + ", ".join(f"{name}: {_plain(str(said))}" for name, said in own.items())
 
 
@@ -165,7 +195,7 @@ def _default(value: Any) -> Any:
 
 def _plain(text: str) -> str:
     """Annotations without quotes and modules."""
-    text = re.sub(r"ForwardRef\('([^']*)'[^)]*\)", r"\1", text)
+    text = re.sub(r"ForwardRef\((['\"])(.*?)\1(?:, \w+='\w+')?\)", r"\2", text)
     text = re.sub(r"(: |-> )'((?:[^'\\]|\\.)*)'", lambda m: m[1] + m[2].replace("\\'", "'"), text)
     text = re.sub(r"(: |-> )\"([^\"]*'[^\"]*)\"", r"\1\2", text)
     return _QUALIFIED.sub("", text).replace("/, ", "/, ")

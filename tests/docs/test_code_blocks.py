@@ -82,7 +82,9 @@ def test_commands_are_found_without_prompts_and_output() -> None:
 
 
 def test_a_console_shares_a_shell_and_checks_what_is_shown(reader: Reader) -> None:
-    text = "```console\n$ x=3\n$ echo one; echo two  $x four\none\n…  two … four\n$ false; echo \"exit $?\"\nexit 1\n```\n"
+    text = (
+        '```console\n$ x=3\n$ echo one; echo two  $x four\none\n…  two … four\n$ false; echo "exit $?"\nexit 1\n```\n'
+    )
     (block,) = blocks(text, "sample.md")
 
     reader.type_in(block)
@@ -104,7 +106,9 @@ def test_a_command_of_a_console_that_fails_fails_the_document(reader: Reader) ->
 
 
 def test_a_command_in_the_background_is_waited_for_and_killed(reader: Reader) -> None:
-    text = "```console\n$ (echo begun; read x < fifo) &\nbegun\n$ kill -9 $!\n$ wait $!; echo \"exit $?\"\nexit 137\n```\n"
+    text = (
+        '```console\n$ (echo begun; read x < fifo) &\nbegun\n$ kill -9 $!\n$ wait $!; echo "exit $?"\nexit 137\n```\n'
+    )
     (block,) = blocks(text, "sample.md")
     reader.type_in(next(blocks("```console\n$ mkfifo fifo\n```\n", "sample.md")))
 
