@@ -231,8 +231,12 @@ def test_a_tools_failure_is_told_and_a_retried_one_is_not() -> None:
     ]
 
 
-def test_a_retry_that_is_used_up_is_told() -> None:
-    assert told(("unready", {})) == ["Error: Retry: not yet"]
+def test_a_tools_retry_is_for_the_model_at_once_unless_the_tool_says_how_often() -> None:
+    result, model = run(support("t"), [calling(("unready", {})), done()])
+
+    assert result.status == "succeeded"
+    assert [m.text for m in model.calls[1].messages if m.role == "tool"] == ["Error: Retry: not yet"]
+    assert result.summary.attempts == 3, "two turns and one call"
 
 
 def test_a_fatal_tool_ends_the_agent() -> None:

@@ -15,25 +15,27 @@ from pathlib import Path
 from typing import Any
 
 import makespan as ms
-from makespan.app import ResumeOptions, RunOptions
 from makespan.authoring.state import Slot
 from makespan.authoring.task import Task, TaskOptions
 from makespan.authoring.workflow import WorkflowOptions
+from makespan.run_options import ResumeOptions, RunOptions
 from makespan.traces.questions import Question
 from makespan.traces.updates import Update
 
 ROOT = Path(__file__).parents[2]
 SUMMARY = """# makespan
 
-> A Python library (3.11 or newer) that compiles, schedules and durably runs AI workflows: plain Python functions become a
-> typed task graph that runs in parallel, under a deadline and a budget, and survives `kill -9` without doing anything
+> A Python library (3.11 or newer) that compiles, schedules and durably runs AI workflows: plain Python functions become
+> a typed task graph that runs in parallel, under a deadline and a budget, and survives `kill -9` without doing anything
 > twice. No server: runs live in an SQLite file, on one machine.
 
-- `import makespan as ms`. `@ms.task`, `@ms.prompt()` and `@ms.workflow` declare; calling one gives a `Ref`, and runs nothing.
+- `import makespan as ms`. `@ms.task`, `@ms.prompt()` and `@ms.workflow` declare; calling one gives a `Ref`, and runs
+  nothing.
 - In an `async def` workflow `await ref` is the value, so branches and loops are plain Python. In a `def` workflow every
   parameter is a Ref; branch with `ms.when`, loop with `ms.map`.
 - No I/O, clock or chance in a workflow's body: do it in tasks, or by `ms.context()`. No task is called inside a task.
-- `ms.run(call)` outside an event loop, `await ms.start(call)` inside one, `async with ms.Engine() as engine` in services.
+- `ms.run(call)` outside an event loop, `await ms.start(call)` inside one, `async with ms.Engine() as engine` in
+  services.
 - Options never stand among a call's arguments: they go to the decorator, to `task.options(...)`, or to `run`/`start`.
 - Test with `ms.testing.run(call, fakes=, inbox=, answers=, models=, crash_at="each").output`.
 """
@@ -161,13 +163,15 @@ def _methods(kind: type, names: tuple[str, ...]) -> Iterator[str]:
         if name.startswith("_") or name in INNER.get(kind.__name__, ()) or not inspect.isfunction(function):
             continue
         said = _first_line(function)
-        yield f"    .{name}{_signature(function)}" + (f"  # {said}" if said else "")
+        wait = "await " * inspect.iscoroutinefunction(function)
+        yield f"    {wait}.{name}{_signature(function)}" + (f"  # {said}" if said else "")
 
 
 def _options(kind: Any) -> Iterator[str]:
     inherited = TaskOptions.__annotations__ if kind is WorkflowOptions else {}
     own = {name: said for name, said in kind.__annotations__.items() if name not in inherited}
-    yield "    " + ", ".join(f"{name}: {_plain(str(said))}" for name, said in own.items())
+    shown = {name: getattr(said, "__forward_arg__", str(said)) for name, said in own.items()}
+    yield "    " + ", ".join(f"{name}: {_plain(said)}" for name, said in shown.items())
 
 
 def _signature(function: Any) -> str:
@@ -195,7 +199,6 @@ def _default(value: Any) -> Any:
 
 def _plain(text: str) -> str:
     """Annotations without quotes and modules."""
-    text = re.sub(r"ForwardRef\((['\"])(.*?)\1(?:, \w+='\w+')?\)", r"\2", text)
     text = re.sub(r"(: |-> )'((?:[^'\\]|\\.)*)'", lambda m: m[1] + m[2].replace("\\'", "'"), text)
     text = re.sub(r"(: |-> )\"([^\"]*'[^\"]*)\"", r"\1\2", text)
     return _QUALIFIED.sub("", text).replace("/, ", "/, ")

@@ -120,6 +120,14 @@ class Task(Generic[P, T_co]):
         copy.key = copy._options.get("key") or self.key
         return copy
 
+    def as_tool(self) -> Task[P, T_co]:
+        """The same task for an agent: `Retry` is for its model, unless the task says how often to try again."""
+        if self.kind != Kind.CALL:
+            return self
+        copy = self._copy()
+        copy._defaults = msgspec.structs.replace(self._defaults, heeds_retry=False)
+        return copy
+
     def _copy(self) -> Task[P, T_co]:
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)

@@ -56,7 +56,7 @@ class Toolbox:
             name = tool_name(task)
             if name in self._tasks:
                 raise GraphError(f"two tools of {owner} are called {name!r}; give one of them key=...")
-            self._tasks[name] = task
+            self._tasks[name] = task.as_tool()
         self.tools = tuple(described(name, task) for name, task in self._tasks.items())
 
     def call(self, place: Place, call: ToolCall) -> Ref[Any]:

@@ -93,6 +93,8 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """How long a result may stand in for another run of the same task with the same arguments."""
     stream: bool = False
     """Whether the pieces of a model's answer are passed on as they come."""
+    heeds_retry: bool = True
+    """Whether `Retry` is honoured without `retries`. Not for an agent's tool: its model hears of it at once."""
 
 
 class Wait(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -25,7 +25,7 @@ def may_retry(options: Options, error: ErrorRecord, failures: int, limits: Limit
     if FATAL in error.lineage or error.retryable is False or failures >= limits.attempts:
         return False
     if RETRY in error.lineage:
-        return failures <= (options.retries or limits.implied_retries)
+        return failures <= (options.retries or (limits.implied_retries if options.heeds_retry else 0))
     if failures > options.retries:
         return False
     if options.retry_on:
