@@ -30,8 +30,9 @@ def room_of(store: str, journal: Journal, *, is_given: bool = False) -> Room:
         is_given: whether the journal was made elsewhere: then `store` says where its files are only if it is not the
             default.
     """
-    if isinstance(journal, MemoryJournal):
-        return journal.room
+    room: Room | None = getattr(journal, "room", None)  # also of a journal in memory that stands behind another object
+    if room is not None:
+        return room
     if is_given and store == DEFAULT_STORE:
         return Room.temporary()
     return Room((store_path(store).parent / "files").absolute())

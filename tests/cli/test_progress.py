@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from io import StringIO
+from typing import cast
+
 import pytest
 from rich.console import Console
 
 from makespan.cli.live import LiveProgress, footer
+from makespan.cli.progress import PlainProgress
 from makespan.cli.text import clean, duration, money, one_line
 from makespan.cli.view import View
 from makespan.graph.node import Declaration
+from makespan.handle import Run
 from makespan.machine.facts import (
+    ApprovalAsked,
     AttemptStarted,
     DeclarationAdded,
     Fact,
@@ -111,6 +117,39 @@ def test_the_live_display_shows_groups_and_no_markup_of_users() -> None:
     assert "search × 30  ◐ 1  ○ 29" in text
     assert "○ evil[/]" in text
     assert "\x1b" not in text
+
+
+ASKS = "search waits for approval: makespan approve r-1 000000000000"
+
+
+def asked() -> State:
+    """A run whose first task waits for a person."""
+    state = begun()
+    state.apply(ApprovalAsked(0, 5))
+    return state
+
+
+def test_lines_say_once_what_to_type_for_what_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    state, display = asked(), PlainProgress()
+
+    display.attach(cast("Run[object]", FakeRun(state)), None)  # it waits already
+    display.take([ApprovalAsked(0, 5)], state)
+    display.close()
+
+    assert capsys.readouterr().err.count(ASKS) == 1
+
+
+def test_the_live_display_says_once_what_to_type_for_what_waits() -> None:
+    console = Console(width=100, height=20, file=StringIO(), record=True)
+    state, display = begun(), LiveProgress(console)
+
+    display.attach(cast("Run[object]", FakeRun(state)), None)
+    state.apply(ApprovalAsked(0, 5))
+    for _ in range(2):
+        display._tell_waits([ApprovalAsked(0, 5)], state)
+    display.close()
+
+    assert console.export_text().count(ASKS) == 1
 
 
 @pytest.mark.parametrize(

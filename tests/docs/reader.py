@@ -11,7 +11,8 @@ What is done with a fenced block:
     console            every line behind `$ ` runs, in one bash a document. The lines below it must stand in what it
                        prints, in their order; `…` stands for anything. A command that fails, fails the document: where
                        that is wanted, write `; echo "exit $?"`. After one in the background (`&`) the reader waits
-                       until the lines below it have appeared, as a person would; `kill -9 $!` ends it then.
+                       until the lines below it have appeared, as a person would; `kill -9 $!` ends it then,
+                       and the reader goes on when it is gone
     anything else      is only shown
 """
 
@@ -39,6 +40,7 @@ FILES = ("python", "toml", "yaml", "text")
 SHELLS = ("sh", "bash", "console")
 COMMAND_LIMIT_S = 60
 MAIN_GUARD = 'if __name__ == "__main__":'
+KILL = "kill -9 $!"
 ANYTHING = "…"
 SEPARATOR = "\x1e"
 """Around the exit status of each command of a console: nothing prints it."""
@@ -166,7 +168,7 @@ class Reader:
 
 def environment() -> dict[str, str]:
     """The reader's environment: this installation, no colours, nobody else's settings."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MAKESPAN_")}
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("MAKESPAN_", "PYTEST_"))}
     return {**own, "NO_COLOR": "1", "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
@@ -196,7 +198,8 @@ class Shell:
         assert self._bash.stdin is not None
         begin, self._count = len(self._printed), self._count + 1
         marker = f"{SEPARATOR}{self._count} "
-        self._bash.stdin.write(f'{{ {command}\n}} </dev/null; echo "{marker}$?{SEPARATOR}"\n')
+        gone = " && { wait $! || true; }" if command == KILL else ""
+        self._bash.stdin.write(f'{{ {command}{gone}\n}} </dev/null; echo "{marker}$?{SEPARATOR}"\n')
         self._bash.stdin.flush()
         done = self._wait_for(re.compile(rf"{marker}(\d+){SEPARATOR}\n"), begin, f"{place}: `{command}` has not ended")
         assert done[1] == "0", f"{place}: `{command}` exits with {done[1]}:\n{self._printed[begin:]}"

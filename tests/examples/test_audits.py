@@ -25,7 +25,7 @@ def clerk(request: ModelRequest) -> str:
 
 def test_one_customer_over_the_budget_is_partial_and_the_others_are_not() -> None:
     done = running.run(
-        audits.audits(QUESTIONS, budget_usd=0.20),
+        audits.audits(QUESTIONS, budget_usd=0.18),
         fakes={rag.library: NOTES},
         models=Scripted(clerk),
         engine={"prices": PRICES, "allow_unknown_prices": False},
@@ -35,7 +35,7 @@ def test_one_customer_over_the_budget_is_partial_and_the_others_are_not() -> Non
     assert done.output["ann"] == done.output["cid"] == "for others"
     assert done.output["bob"].startswith("partial: ")
     assert "budget_usd" in done.output["bob"]
-    assert done.cost_usd <= 3 * 0.20
+    assert done.cost_usd <= 3 * 0.18
 
 
 def test_enough_budget_shows_the_real_reason() -> None:

@@ -9,6 +9,7 @@ import makespan as ms
 from examples import chat
 from makespan.models.scripted import Scripted
 from makespan.ports import ModelRequest
+from makespan.run_options import RunOptions
 from makespan.testing import running
 
 
@@ -56,7 +57,7 @@ def test_only_the_latest_messages_are_shown_to_the_model(tmp_path: Path) -> None
 
 
 def test_a_turn_survives_every_crash() -> None:
-    options: ms.app.RunOptions = {"session": "ada"}
+    options: RunOptions = {"session": "ada"}
     done = running.run(chat.turn("Hello"), models=Scripted(attentive), options=options, crash_at="each")
 
     assert done.output == "1 messages since 'Hello'"

@@ -50,7 +50,8 @@ def test_a_day_that_fails_is_a_gap_and_the_others_are_loaded() -> None:
     def broken(day: date) -> ms.File:
         if day.day == 2:
             raise OSError("the sensor was off")
-        return etl.source.fn(day)
+        whole: ms.File = etl.source.fn(day)
+        return whole
 
     done = running.run(etl.backfill(FIRST, 3), fakes={etl.source: broken})
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -44,8 +46,22 @@ def commands() -> list[list[str]]:
     return found
 
 
-def test_there_are_fourteen() -> None:
+@pytest.fixture
+def own_modules() -> Iterator[None]:
+    """What a test imports as the command line does, `order` and not `examples.order`, is forgotten after it."""
+    modules, path = dict(sys.modules), list(sys.path)
+    yield
+    for name in sys.modules.keys() - modules.keys():
+        if name in EXAMPLES:
+            del sys.modules[name]
+    sys.path[:] = path
+
+
+def test_there_are_fourteen_and_the_list_names_each() -> None:
+    listed = re.findall(r"^\| \[(\w+)\.py\]\(\1\.py\)", (FOLDER / "README.md").read_text(), re.MULTILINE)
+
     assert len(EXAMPLES) == 14
+    assert sorted(listed) == EXAMPLES
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -58,6 +74,7 @@ def test_a_docstring_says_how_to_run_its_example(name: str) -> None:
     assert any(words[0].partition(":")[0] == f"examples/{name}.py" for words in commands())
 
 
+@pytest.mark.usefixtures("own_modules")
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_a_command_of_a_docstring_names_a_workflow_and_its_arguments(words: list[str]) -> None:
     target, *rest = words

@@ -33,9 +33,13 @@ def test_an_approved_refund_is_paid_once_wherever_the_process_is_killed() -> Non
 def test_a_refused_refund_is_told_to_the_model_and_never_paid() -> None:
     paid: list[str] = []
 
+    def pay(order: str, usd: float) -> str:
+        paid.append(order)
+        return "paid"
+
     done = running.run(
         support.support("o-2 is broken"),
-        fakes={support.refund: lambda order, usd: paid.append(order) or ""},
+        fakes={support.refund: pay},
         models=Scripted(clerk),
         answers={"refund": False},
         crash_at="each",

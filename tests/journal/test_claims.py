@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from makespan.journal.memory import MemoryJournal
 from makespan.journal.sqlite import SqliteJournal
 from makespan.ports import Owner
 from makespan.store_port import Claim, Lease, LedgerChange
@@ -100,3 +102,16 @@ def test_a_claim_of_two_resources_is_all_or_nothing(two: tuple[Process, Process]
     assert not first.journal.claim(wants, 11)
 
     assert [row.resource for row in first.journal.ledger()] == ["b"]
+
+
+def test_in_memory_too_a_new_owner_of_a_run_begins_without_units() -> None:
+    journal, owner = MemoryJournal(), Owner("boot", 1, 1)
+    lease = journal.create("r1", "wf", "", owner, 0, LEASE_NS)
+    assert lease is not None
+    change = LedgerChange("gpu", "r1", 1, 1, 1, lease.epoch, 0)
+    assert journal.claim([Claim(change, 1)], 10)
+    assert not journal.claim([Claim(msgspec.structs.replace(change, task=2), 1)], 10)
+
+    journal.acquire("r1", owner, 11, LEASE_NS, may_replace=lambda _: True)
+
+    assert journal.claim([Claim(msgspec.structs.replace(change, task=2, epoch=2), 1)], 12)

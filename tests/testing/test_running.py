@@ -77,6 +77,37 @@ def remind_count(count: int) -> int:
     return count
 
 
+PAID: list[int] = []
+
+
+@ms.task(effect="irreversible")
+def pay(number: int) -> str:
+    PAID.append(number)
+    return f"paid {number}"
+
+
+@ms.workflow
+async def pays_twice(name: str) -> list[str]:
+    return list(await ms.gather(pay(0), pay(1)))
+
+
+@ms.task(effect="pure")
+def written(text: str) -> ms.File:
+    path = ms.context().workdir / "text.txt"
+    path.write_text(text)
+    return ms.File(path)
+
+
+@ms.task(effect="pure")
+def words(file: ms.File) -> int:
+    return len(file.read_text().split())
+
+
+@ms.workflow
+def counts_words(text: str) -> int:
+    return words(written(text))
+
+
 @ms.task(executor="process")
 def heavy(number: int) -> int:
     return number * 2
@@ -121,6 +152,14 @@ def test_a_model_stands_for_every_name() -> None:
     assert running.run(talks("bee"), models=Scripted("buzz"), crash_at=2).output == ["buzz", "buzz"]
 
 
+def test_a_model_stands_for_names_that_prompts_ask_for() -> None:
+    @ms.prompt(models=["strong", "cheap"])
+    def verse(topic: str) -> str:
+        return ms.chat(f"A verse about {topic}")
+
+    assert running.run(verse("bees"), models=Scripted("buzz")).output == "buzz"
+
+
 def test_a_workflow_that_is_not_the_same_in_every_life_is_found_out() -> None:
     COUNTED.clear()
 
@@ -130,6 +169,19 @@ def test_a_workflow_that_is_not_the_same_in_every_life_is_found_out() -> None:
 
 def test_tasks_for_worker_processes_run_on_the_simulated_machine() -> None:
     assert running.run(calculation(4)).output == 8
+
+
+def test_what_a_thread_did_before_the_crash_is_known_to_have_happened() -> None:
+    for seed in range(10):
+        PAID.clear()
+
+        assert running.run(pays_twice("x"), seed=seed, crash_at=2).output == ["paid 0", "paid 1"]
+
+        assert sorted(PAID) == [0, 1]
+
+
+def test_files_outlive_a_crash() -> None:
+    assert running.run(counts_words("one two three"), crash_at="each").output == 3
 
 
 def test_one_seed_is_one_run() -> None:

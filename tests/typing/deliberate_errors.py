@@ -2,7 +2,19 @@
 
 # ruff: noqa: F841
 
+from dataclasses import dataclass
+
 import makespan as ms
+
+
+@dataclass(frozen=True)
+class Paid:
+    usd: float
+
+
+@dataclass(frozen=True)
+class Cancel:
+    why: str
 
 
 @ms.task
@@ -43,6 +55,87 @@ def takes_no_marker(key: str = ms.secret("env:KEY")) -> str:  # wrong
     return key
 
 
+@ms.task
+async def unbook(ref: str) -> None: ...
+
+
+@ms.task(undo="unbook")  # wrong
+async def book(kind: str) -> str:
+    return kind
+
+
+@ms.task(undo=unbook, approve="yes")  # wrong
+async def pay(usd: float) -> str:
+    return "paid"
+
+
+@ms.task(effect="pure", cache_s="1h")  # wrong
+def cached() -> str:
+    return "once"
+
+
+@ms.task(effect="pure", cache_s=3600)
+def clean(raw: ms.File) -> ms.File:
+    return raw
+
+
+@ms.prompt(models=["fast"], tools=[unbook], max_turn=3)  # wrong
+def misspelt_agent(text: str) -> str:
+    return ms.chat(text)
+
+
+@ms.prompt(models=["fast"], tools=["search"])  # wrong
+def tools_are_tasks(text: str) -> str:
+    return ms.chat(text)
+
+
+@ms.workflow(schedule="30 2 * * *")  # wrong
+async def nightly() -> None: ...
+
+
+@ms.workflow(schedule=ms.Cron("30 2 * * *", missed="twice"))  # wrong
+async def missed() -> None: ...
+
+
+@ms.task
+async def alert(ended: ms.Result[int]) -> None: ...
+
+
+@ms.workflow(on_end=alert, on_ends=alert)  # wrong
+async def told() -> None: ...
+
+
+@ms.task(schedule=ms.Cron("30 2 * * *"))  # wrong
+async def tasks_have_no_schedule() -> None: ...
+
+
+@ms.workflow
+async def waits() -> str:
+    paid: str = await ms.receive("paid", Paid)  # wrong
+    ms.receive(Paid)  # wrong
+    answer: str = await ms.ask("Refund?")  # wrong
+    count: str = await ms.ask("How many?", int)  # wrong
+    ms.ask("How many?", int, deadline_s="1h", default=3)  # wrong
+    await ms.sleep("1h")  # wrong
+    await ms.sleep(60, until=None)  # wrong
+    got = await ms.first(ms.receive("paid", Paid), ms.receive("cancel", Cancel), ms.sleep(60))
+    why: str = got.why  # wrong
+    clean("raw.csv")  # wrong
+    memory = ms.state("chat", Paid)
+    usd: float = await memory  # wrong
+    await memory.set("much")  # wrong
+    async with ms.scope("booking", undo="yes"):  # wrong
+        pass
+    digest: int = (await clean(ms.File("raw.csv"))).digest  # wrong
+    outcomes = await ms.map(search, ["a", "b"], errors="keep")
+    found: list[str] = outcomes[0]  # wrong
+    two = await ms.first(search("a"), search("b"), n=2)
+    one: list[str] = two  # wrong
+    ms.map(search, [1, 2])  # wrong
+    ms.map(search, ["a"], errors="ignore")  # wrong
+    return "text"
+
+
 @ms.workflow
 async def body() -> int:
     search(1)  # wrong
@@ -65,3 +158,9 @@ def not_a_text(number: int) -> str:
 ms.run(body(), budget=1)  # wrong
 ms.run(body(), budget_usd="1")  # wrong
 result: str = ms.run(body()).output  # wrong
+ms.run(body(), session=7)  # wrong
+ms.run(body(), session="s", busy="wait")  # wrong
+ms.run(body(), scheduled_at="2026-01-01")  # wrong
+ms.testing.run(body(), crash_at="every")  # wrong
+text: str = ms.testing.run(body()).output  # wrong
+ms.evals.suite(search, ["a case"], [])  # wrong

@@ -1,9 +1,27 @@
 """What both type checkers must accept, with the types they must see. Never run."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import assert_type
 
 import makespan as ms
+from makespan.evals import Case, Report
+
+
+@dataclass(frozen=True)
+class Paid:
+    usd: float
+
+
+@dataclass(frozen=True)
+class Cancel:
+    why: str
+
+
+@dataclass(frozen=True)
+class Chat:
+    messages: list[ms.Message] = field(default_factory=list)
 
 
 @ms.task
@@ -75,4 +93,67 @@ async def body(query: str) -> int:
     return len(found)
 
 
+@ms.task
+async def unbook(ref: str) -> None: ...
+
+
+@ms.task(effect="irreversible", undo=unbook, approve=True, raises=(ValueError,))
+async def book(kind: str) -> str:
+    return kind
+
+
+@ms.task(effect="pure", cache_s=3600)
+def clean(raw: ms.File) -> ms.File:
+    return ms.File(ms.context().workdir / raw.name)
+
+
+@ms.prompt(models=["main"], tools=[search, book], max_turns=4, stream=True, budget_usd=0.2)
+def agent(history: list[ms.Message], ticket: str) -> Paid:
+    return ms.chat(history, ms.Message.user(ticket), system="Be kind.")
+
+
+@ms.task(effect="idempotent")
+async def alert(ended: ms.Result[object]) -> None: ...
+
+
+@ms.workflow(schedule=ms.Cron("30 2 * * *", tz="Europe/Berlin", missed="once"), on_end=alert)
+async def nightly() -> int:
+    assert_type(ms.context().scheduled_at, datetime)
+    return 1
+
+
+@ms.workflow
+async def waits() -> str:
+    assert_type(await ms.receive("paid", Paid), Paid)
+    assert_type(await ms.ask("Refund?"), bool)
+    assert_type(await ms.ask("How many?", int, deadline_s=3600, default=1), int)
+    assert_type(await ms.sleep(until=datetime(2027, 1, 1, tzinfo=UTC)), None)
+    got = await ms.first(ms.receive("paid", Paid), ms.receive("cancel", Cancel), ms.sleep(60))
+    assert_type(got, Paid | Cancel | None)
+    match got:
+        case Paid(usd=usd):
+            assert_type(usd, float)
+        case Cancel(why=why):
+            assert_type(why, str)
+        case None:
+            pass
+    memory = ms.state("chat", Chat)
+    chat = await memory
+    assert_type(chat, Chat)
+    await memory.set(Chat([*chat.messages, ms.Message.assistant("yes")]))
+    async with ms.scope("booking", undo=True):
+        assert_type(await ms.gather(book("flight"), book("hotel")), tuple[str, str])
+    assert_type(await clean(ms.File("raw.csv")), ms.File)
+    assert_type(await clean(clean(ms.File("raw.csv"))), ms.File)
+    assert_type(await agent(chat.messages, "broken"), Paid)
+    assert_type(await ms.map(search, ["a"], errors="keep"), list[ms.Outcome[list[str]]])
+    assert_type(await ms.first(search("a"), search("b"), n=2), list[list[str]])
+    assert_type(await ms.when(ms.outcome(length(["a"])).value, lambda: length(["b"])), int | None)
+    suite = ms.evals.suite(search, [Case("q", "a")], [lambda said, case: 1.0], grid={"priority": [1, 2]}, repeats=3)
+    assert_type(await suite, Report)
+    return "text"
+
+
+assert_type(ms.testing.run(waits(), inbox={"paid": Paid(3)}, crash_at="each").output, str)
+assert_type(ms.run(waits(), session="s", busy="queue").output, str)
 assert_type(ms.run(body("q"), budget_usd=0.1, deadline_s=60).output, int)

@@ -387,7 +387,8 @@ class FunctionCode:
         """Run the coroutine function; the caller gives every attempt a context of its own."""
         inside = InsideTask(self.key, info)
         current.set(inside)
-        ROOM.set(info.files)
+        if ROOM.get() is not info.files:  # mostly it is: an attempt inherits the context of one that ended before it
+            ROOM.set(info.files)
         try:
             values = self._decode(args)
             if self.injects:

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from makespan.cli.progress import Waits
 from makespan.cli.text import duration, money, one_line, sign
 from makespan.cli.view import Group, View, shielded
+from makespan.cli.waits import Waits
 from makespan.handle import Run
 from makespan.machine.facts import Fact
 from makespan.machine.state import State

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from makespan.cli.text import one_line
 from makespan.cli.view import View, shielded
+from makespan.cli.waits import Waits
 from makespan.graph.node import Kind
 from makespan.handle import Run
 from makespan.machine import facts as f
@@ -98,35 +99,6 @@ class LineWriter:
                 print(text, file=sys.stderr, flush=True)
             except (OSError, ValueError):
                 return
-
-
-class Waits:
-    """Tells once of each task that it waits for a person or a message, and what to type for it."""
-
-    def __init__(self) -> None:
-        self._told: set[tuple[int, int]] = set()
-
-    def already(self, state: State) -> Iterator[Line]:
-        """What waits by now."""
-        for task in state.tasks:
-            if task.status == Status.ASKED:
-                yield from self._line(f.ApprovalAsked(task.number, task.asked_at), state)
-            elif task.kind == Kind.SIGNAL and task.status == Status.RUNNING:
-                yield from self._line(f.AttemptStarted(task.number, task.started_at), state)
-
-    def begun(self, facts: Sequence[f.Fact], state: State) -> Iterator[Line]:
-        """What waits since these facts."""
-        for fact in facts:
-            if not isinstance(fact, f.ApprovalAsked | f.AttemptStarted):
-                continue
-            if isinstance(fact, f.ApprovalAsked) or state.tasks[fact.task].kind == Kind.SIGNAL:
-                yield from self._line(fact, state)
-
-    def _line(self, fact: f.ApprovalAsked | f.AttemptStarted, state: State) -> Iterator[Line]:
-        which = (fact.task, state.tasks[fact.task].generation)
-        if which not in self._told:
-            self._told.add(which)
-            yield from lines_of(fact, state)
 
 
 class PlainProgress:

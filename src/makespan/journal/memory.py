@@ -151,6 +151,7 @@ class MemoryJournal:
             raise run_is_owned(run_id, row.owner.pid)
         run.writing_epoch = row.epoch + 1
         run.pieces = []
+        self._free_units(run_id)
         run.row = msgspec.structs.replace(row, epoch=row.epoch + 1, owner=owner, lease_until_ns=wall_ns + lease_ns)
         return Lease(run_id, row.number, row.epoch + 1)
 
@@ -172,8 +173,12 @@ class MemoryJournal:
             run.writing_epoch = 0
             run.pieces = []
             self.cache.land_all(lease.number)
-            self._granted = {slot: held for slot, held in self._granted.items() if slot[1] != lease.run_id}
+            self._free_units(lease.run_id)
             run.row = msgspec.structs.replace(run.row, owner=None, lease_until_ns=0)
+
+    def _free_units(self, run_id: str) -> None:
+        """What attempts of an earlier owner held comes back."""
+        self._granted = {slot: held for slot, held in self._granted.items() if slot[1] != run_id}
 
     def append(self, turns: Sequence[TurnRecord], *, may_wait: bool = True) -> None:
         """Keep the turns, all or none. Raises LeaseLost naming the stale run. Cost: 1 µs a turn."""

@@ -229,13 +229,14 @@ class Machine:
         """Take a batch of observations to all its consequences. Cost: about 5 µs a finished task."""
         self.out = Turn()
         self.state.fresh.clear()
-        if self.state.status == "running":
-            for observation in observations:
-                if observation.at > self.now:
-                    self.now = observation.at
-                _DECIDE[type(observation)](self, observation)
-                self.settle()
-        return self.finish_turn()
+        if self.state.status != "running":
+            return self.finish_turn()
+        for observation in observations:
+            if observation.at > self.now:
+                self.now = observation.at
+            _DECIDE[type(observation)](self, observation)
+            self.settle()
+        return self._finish_settled()
 
     @property
     def next_deadline(self) -> int | None:
@@ -416,14 +417,13 @@ class Machine:
 
     def finish_turn(self) -> Turn:
         self.settle()
+        return self._finish_settled()
+
+    def _finish_settled(self) -> Turn:
         while starting.start_ready(self):
             self.settle()
-        if (
-            self.state.agenda.candidates
-            or self.state.agenda.emptied
-            or self.state.agenda.doomed
-            or self.state.agenda.joins
-        ):
+        agenda = self.state.agenda
+        if agenda.candidates or agenda.emptied or agenda.doomed or agenda.joins:
             return self.finish_turn()
         ending.look_for_the_end(self)
         if self.state.started is not None and self.state.started.sync:

@@ -157,6 +157,8 @@ class Replay:
 
     def take_suspects(self) -> list[int]:
         """The tasks held back as suspects; they are not held any more."""
+        if not self._suspects:
+            return []
         suspects, self._suspects = self._suspects, []
         self._held.difference_update(suspects)
         return suspects
@@ -168,6 +170,8 @@ class Replay:
 
     def take_left(self) -> list[int]:
         """The scopes that were left since the last time."""
+        if not self._left:
+            return []
         left, self._left = self._left, []
         return left
 

@@ -36,6 +36,8 @@ from makespan.values import ScopeId, TaskId, untyped
 if TYPE_CHECKING:
     from makespan.machine.machine import Machine
 
+_SUCCEEDED, _WORKFLOW = Status.SUCCEEDED, Kind.WORKFLOW  # an enum's attributes cost 50 ns each
+
 
 def take(machine: Machine, asked: Sequence[Request]) -> None:
     """Decide on everything the bodies asked for, in order."""
@@ -61,7 +63,7 @@ def deliver_next(machine: Machine) -> bool:
 
 def finished(state: State, task: TaskState) -> Finished:
     """One ended task as the bodies see it."""
-    if task.status == Status.SUCCEEDED:
+    if task.status == _SUCCEEDED:
         value = None if task.value is None else state.bytes_of(task.value)
         key, cost = task.declaration.key, spent(state, task)
         return Finished(TaskId(task.spec.id), "succeeded", value, None, (), key, task.ended_at, cost, task.started_at)
@@ -85,7 +87,9 @@ def finished(state: State, task: TaskState) -> Finished:
 
 def spent(state: State, task: TaskState) -> int:
     """What a task cost; a workflow, what its inside did."""
-    inside = state.scope_index.get(task.spec.id) if task.kind == Kind.WORKFLOW else None
+    if task.kind != _WORKFLOW:
+        return task.cost
+    inside = state.scope_index.get(task.spec.id)
     return task.cost if inside is None else state.scopes[inside].committed
 
 

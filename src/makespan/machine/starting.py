@@ -52,13 +52,13 @@ def start_call(machine: Machine, task: TaskState) -> None:
         leave_scopes(machine, task)
         machine.fail(task, "LookupError", f"{error} in the argument this task reads")
         return
-    found = Found.MISS
-    if options.cache_ns is not None and machine.cache is not None:
-        found = machine.cache.look(number, task.declaration, args, task.generation)
+    cache, is_hit = machine.cache if options.cache_ns is not None else None, False
+    if cache is not None:
+        found = cache.look(number, task.declaration, args, task.generation)
         if found is Found.WAIT:
             wait_for_result(machine, task)
             return
-    is_hit = found is Found.HIT
+        is_hit = found is Found.HIT
     reserved = 0
     if (options.priced or options.budget is not None) and not is_hit:
         quote = budget.reserve(machine, task, args)
@@ -76,8 +76,7 @@ def start_call(machine: Machine, task: TaskState) -> None:
             machine.queued.add(number)
             leave_scopes(machine, task)
             return
-    cache = None if options.cache_ns is None or is_hit else machine.cache
-    if cache is not None and not cache.take_off(number, task.declaration):
+    if cache is not None and not is_hit and not cache.take_off(number, task.declaration):
         wait_for_result(machine, task)
         return
     machine.running.add(number)

@@ -139,10 +139,14 @@ class Attempts:
                 self._succeeded(attempt, produced)
             self._inline = None
         else:
-            self._running[attempt] = None
-            self._world.in_thread(
-                lambda: code.invoke(command.args, info), lambda value, error: self._returned(attempt, value, error)
-            )
+            self._start_in_thread(attempt, code, command.args, info)
+
+    def _start_in_thread(self, attempt: tuple[int, int], code: TaskCode, args: bytes, info: AttemptInfo) -> None:
+        """Apart from `start`, which all attempts go through: what a lambda names costs its function an object a call."""
+        self._running[attempt] = None
+        self._world.in_thread(
+            lambda: code.invoke(args, info), lambda value, error: self._returned(attempt, value, error)
+        )
 
     def stop(self, task: int, attempt: int, why: str) -> None:
         """Tell an attempt to stop. Threads cannot be: they keep their slot until they return, or for the grace."""

@@ -83,18 +83,24 @@ class Driver:
         self.give_up: Callable[[CancelAsked | Interrupted], Turn] | None = None
         """Set while the run waits in the line of its session: then only what ends it is heard, and this ends it."""
         self._announces = False
-        """Whether the store's list still says `queued`."""
+        """Whether the store's list still says `queued`, or how the life before ended."""
 
     def post(self, observation: Observation) -> None:
         """Put an observation into the inbox; the pump runs soon."""
-        give_up = self.give_up
-        if give_up is not None and isinstance(observation, CancelAsked | Interrupted):
-            self.begin(lambda: give_up(observation))
+        if self.give_up is not None:
+            self._post_in_line(observation, self.give_up)
             return
         self._inbox.append(observation)
-        if not self._scheduled and not self._committing and give_up is None:
+        if not self._scheduled and not self._committing:
             self._scheduled = True
             self._world.call_soon(self._pump)
+
+    def _post_in_line(self, observation: Observation, give_up: Callable[[CancelAsked | Interrupted], Turn]) -> None:
+        """While the run waits for its turn."""
+        if isinstance(observation, CancelAsked | Interrupted):
+            self.begin(lambda: give_up(observation))
+        else:
+            self._inbox.append(observation)
 
     def begin(self, first: Callable[[], Turn]) -> None:
         """Make and commit the first turn of this life."""
@@ -104,6 +110,8 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - a bug of ours must end the run, not the loop
             self._stop(_reported(error), error)
         else:
+            if turn.facts and type(turn.facts[0]) is RunResumed:
+                self._announces = True
             self._commit(turn)
 
     def _pump(self) -> None:
@@ -130,6 +138,9 @@ class Driver:
             if not isinstance(error, StoreBusy):
                 self._committed(turn, error)
                 return
+        self._commit_later(record, turn)
+
+    def _commit_later(self, record: TurnRecord, turn: Turn) -> None:
         self._committer.commit(record, lambda error: self._committed(turn, error))
 
     def _attempts_running(self) -> bool:
@@ -139,8 +150,7 @@ class Driver:
         state = self.machine.state
         done, self.requests_done = self.requests_done, []
         body, ledger, cache = encode_facts(turn.facts), self._ledger(), self._cache(turn.facts)
-        is_resumed = type(turn.facts[0]) is RunResumed if turn.facts else False
-        if state.status == "running" and not self._announces and not is_resumed:
+        if state.status == "running" and not self._announces:
             return TurnRecord(self.lease, body, turn.blobs, turn.sync, done, ledger, cache=cache)
         self._announces = False
         now, summary = self._world.wall_ns(), self._summary(state)

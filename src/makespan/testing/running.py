@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -49,6 +50,10 @@ MOST_QUIET = 3
 RUN_ID = "test"
 
 
+NOTE: ContextVar[Callable[[Produced], None] | None] = ContextVar("makespan_testing_note", default=None)
+"""Told what the irreversible attempt of this context gives, on its thread: the loop may die before it hears of it."""
+
+
 class Stuck(AssertionError):
     """The run waits for something that the test does not send."""
 
@@ -62,6 +67,8 @@ class Script:
         """The run of this life."""
         self.done: dict[str, Produced] = {}
         """Idempotency key → what an irreversible attempt gave."""
+        self.twice: list[str] = []
+        """What was done again though it must not be."""
 
     def send_all(self, run: Run[Any]) -> None:
         """Every message of the inbox; the same ids in every life."""
@@ -97,11 +104,21 @@ class Script:
 
     async def witness(self, call: Call, rest: Callable[[Call], Any]) -> Produced:
         """An interceptor: remembers what irreversible attempts gave, and refuses to see one happen twice."""
-        produced: Produced = await rest(call)
-        if self._is_irreversible(call.info.task_id):
-            key = call.info.idempotency_key
-            assert key not in self.done, f"{call.key} is irreversible and has been done twice (idempotency key {key})"
-            self.done[key] = produced
+        if not self._is_irreversible(call.info.task_id):
+            passed_on: Produced = await rest(call)
+            return passed_on
+        key = call.info.idempotency_key
+
+        def note(produced: Produced) -> None:
+            if self.done.setdefault(key, produced) is not produced:
+                self.twice.append(f"{call.key} is irreversible and has been done twice (idempotency key {key})")
+
+        token = NOTE.set(note)
+        try:
+            produced: Produced = await rest(call)
+        finally:
+            NOTE.reset(token)
+        note(produced)
         return produced
 
 
@@ -181,11 +198,12 @@ class _Stage:
     def perform(self, point: CrashPoint | None) -> tuple[Result[Any], int]:
         """One run through as many lives as it takes: its result, and the commits it made."""
         script = Script(self._inbox, self._answers)
-        with SimulatedWorld(self._seed) as world, contextlib.closing(MemoryJournal()) as kept:
+        with WitnessedWorld(self._seed) as world, contextlib.closing(MemoryJournal()) as kept:
             journal = CrashingJournal(kept, world, point)
             for _ in range(MOST_LIVES):
                 with contextlib.suppress(SimulatedCrash):
                     result = world.run_until(self._live(world, journal, script))
+                    assert not script.twice, "; ".join(script.twice)
                     return result, journal.commits
         raise AssertionError(f"the run has not ended in {MOST_LIVES} lives")
 
@@ -247,6 +265,21 @@ def _what_it_waits_for(handle: Run[Any]) -> str:
         if task.kind == Kind.SIGNAL and task.status == Status.RUNNING and wait is not None and wait.name:
             asked.append(f"the message {wait.name!r} (inbox={{{wait.name!r}: ...}})")
     return f"the run waits for ever for {', '.join(asked) or 'nothing that can come'}"
+
+
+class WitnessedWorld(SimulatedWorld):
+    """A machine on which `NOTE` hears of what threads did."""
+
+    def in_thread(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
+        note = NOTE.get()
+
+        def noted() -> Any:
+            value = work()
+            if note is not None and isinstance(value, Produced):
+                note(value)
+            return value
+
+        super().in_thread(noted, done)
 
 
 class EveryModel(Mapping[str, Model | str]):
