@@ -57,6 +57,8 @@ class ErrorRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     retry_after_s: float | None = None
     where: str = ""
     """`file:line in function` of the innermost frame of user code."""
+    details: dict[str, str | float] | None = None
+    """What the exception's class knows besides its message: of a LimitError limit, allowed, used, unit and where."""
 
 
 class TaskError(EngineError):
@@ -90,6 +92,12 @@ class LimitError(EngineError):
             f"raise `{limit}` and resume the run to continue"
         )
         self.limit, self.allowed, self.used, self.unit, self.where = limit, allowed, used, unit, where
+
+    @property
+    def details(self) -> dict[str, str | float]:
+        """What it knows, as its record keeps it."""
+        names = ("limit", "allowed", "used", "unit", "where")
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
 
 class DecisionNeeded(EngineError):
@@ -155,6 +163,7 @@ def record_of(error: BaseException) -> ErrorRecord:
         retryable=_is_retryable(error),
         retry_after_s=_retry_after_s(error),
         where=_where(error.__traceback__),
+        details=error.details if isinstance(error, LimitError) else None,
     )
 
 

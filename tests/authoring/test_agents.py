@@ -523,10 +523,10 @@ def emitted(call: ms.Ref[Any], models: Mapping[str, Any]) -> tuple[str, list[Any
     pieces: list[Any] = []
 
     async def listen(call: Any, rest: Callable[[Any], Any]) -> Any:
-        def emit(kind: str, body: bytes) -> None:
+        def emit(attempt: tuple[int, int], kind: str, body: bytes) -> None:
             pieces.append(msgspec.msgpack.decode(body) if kind == "chunk" else kind)
 
-        return await rest(msgspec.structs.replace(call, info=msgspec.structs.replace(call.info, emit=emit)))
+        return await rest(msgspec.structs.replace(call, info=msgspec.structs.replace(call.info, outbox=emit)))
 
     async def main() -> str:
         prices = {"scripted": Price(0, 0, 0), "other": Price(0, 0, 0)}

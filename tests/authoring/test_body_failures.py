@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import makespan as ms
+from makespan import testing
 from makespan.authoring.loop import BodyLoop
 from makespan.errors import GraphError
 from makespan.machine.facts import TaskCancelled
@@ -263,3 +264,31 @@ def test_a_body_that_never_waits_is_an_error_and_not_a_hang() -> None:
     body.cancel()
     loop.drain()
     assert body.cancelled()
+
+
+def test_a_limit_that_a_body_catches_says_which_and_how_much() -> None:
+    caught: list[ms.LimitError] = []
+
+    @ms.task
+    def slow(x: int) -> int:
+        return x
+
+    async def too_slow(x: int) -> int:
+        await asyncio.sleep(9)
+        return x
+
+    @ms.workflow
+    async def limited(x: int) -> str:
+        try:
+            async with ms.scope("search", deadline_s=2):
+                await slow(x)
+        except ms.LimitError as error:
+            caught.append(error)
+        return "late"
+
+    result = testing.run(limited(1), fakes={slow: too_slow})
+
+    assert result.output == "late"
+    (error,) = caught
+    assert (error.limit, error.allowed, error.used, error.unit) == ("deadline_s", 2.0, 2.0, "s")
+    assert str(error) == "deadline_s of scope 'search' reached: 2 of 2 s"

@@ -18,7 +18,7 @@ def emitted(*arguments: Any, **named: Any) -> Heard:
     """What one `ms.emit` inside a task passes on."""
     heard: Heard = []
     info = AttemptInfo(
-        "r", bytes(16), "work", 1, emit=lambda kind, body: heard.append((kind, msgspec.msgpack.decode(body)))
+        "r", bytes(16), "work", 1, outbox=lambda _, kind, body: heard.append((kind, msgspec.msgpack.decode(body)))
     )
     place = current.set(InsideTask("work", info))
     try:

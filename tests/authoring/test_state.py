@@ -228,7 +228,7 @@ def test_a_value_above_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     error = in_session(sets())[0].error
 
     assert error is not None
-    assert LimitError.__name__ in str(error)
+    assert isinstance(error, LimitError)
     assert "slot_bytes" in str(error)
 
 

@@ -55,7 +55,7 @@ FACTS = """
 """  # noqa: E501
 
 ROWS_IN_ROWS = """
-ErrorRecord: type message lineage retryable retry_after_s where
+ErrorRecord: type message lineage retryable retry_after_s where details
 Usage: prompt_tokens cached_tokens completion_tokens
 Blob: sha256 size_bytes
 Source: task path mode

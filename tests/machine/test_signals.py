@@ -356,3 +356,25 @@ def test_wrong_waits_are_refused_where_they_are_written() -> None:
     for workflow, message in ((wrong, "has no time zone"), (no_deadline, "deadline_s=")):
         with pytest.raises(GraphError, match=message):
             Life(workflow("x"))
+
+
+def test_a_diverged_run_is_paused_though_the_earlier_life_waited_for_a_message() -> None:
+    said = {"amount": 1}
+
+    @ms.task(effect="irreversible")
+    def pay(amount: int) -> int:
+        return amount
+
+    @ms.workflow
+    async def waits(name: str) -> int:
+        paid = await pay(said["amount"])
+        await ms.receive("go")
+        await ms.sleep(1000)
+        return paid
+
+    life = Life(waits("x")).run(until=2 * SECOND)
+    said["amount"] = 2
+
+    life.crash().resume().run()
+
+    assert (life.status, life.state.reason) == ("paused", "divergence")

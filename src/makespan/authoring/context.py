@@ -117,7 +117,7 @@ class TaskContext:
     def slots(self) -> Mapping[str, tuple[int, ...]]:
         """Numbers, from 0, of the units of each pool that `needs=` asked for: `slots["gpu"][0]`. No two attempts have
         one at the same time, in whatever process."""
-        return self.info.units
+        return self.info.units or {}
 
     @property
     def log(self) -> logging.Logger:

@@ -25,6 +25,9 @@ def raisable(
             mixed: Any = _mixed(kind)  # type: ignore[arg-type]  # classes are hashable, their stubs say otherwise
             error: TaskError = mixed.__new__(mixed)
             TaskError.__init__(error, task, record, attempts)
+            if kind is LimitError:
+                error.args = (record.message,)  # it says itself what met a limit
+                vars(error).update(record.details or {})
             return error
     return TaskError(task, record, attempts)
 

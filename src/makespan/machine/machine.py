@@ -431,9 +431,13 @@ class Machine:
         return self.out
 
     def next_live_deadline(self) -> int | None:
-        """The next timer or backoff; deadlines of scopes alone keep no run alive."""
+        """The next timer or backoff; deadlines of scopes alone keep no run alive, nor what no body has asked for again."""
         return min(
-            (entry[0] for entry in self.heap if entry[3] != "deadline" and not deadlines.is_stale(self, entry)),
+            (
+                entry[0]
+                for entry in self.heap
+                if entry[3] != "deadline" and not deadlines.is_stale(self, entry) and not self.replay.holds(entry[1])
+            ),
             default=None,
         )
 

@@ -347,15 +347,19 @@ def judge_suspects(machine: Machine) -> bool:
         if _must_ask(machine, task, other):
             machine.emit(TaskDiverged(number, other.number, machine.now))
         else:
-            machine.emit(DecisionMade(number, machine.now, "run", "differs from the earlier life, costs nothing"))
+            why = f"on_change={machine.state.on_change}" if _is_paid(task, other) else "costs nothing"
+            machine.emit(DecisionMade(number, machine.now, "run", f"differs from the earlier life, {why}"))
             released = True
     return released
 
 
 def _must_ask(machine: Machine, task: TaskState, other: TaskState) -> bool:
     irreversible = Effect.IRREVERSIBLE in (task.declaration.options.effect, other.declaration.options.effect)
-    paid = task.declaration.options.priced or other.cost > 0
-    return irreversible or (paid and machine.state.on_change == "stop")
+    return irreversible or (_is_paid(task, other) and machine.state.on_change == "stop")
+
+
+def _is_paid(task: TaskState, other: TaskState) -> bool:
+    return task.declaration.options.priced or other.cost > 0
 
 
 def describe_divergence(state: State, diverged: list[TaskState]) -> str:

@@ -67,9 +67,14 @@ def is_question(task: TaskState) -> bool:
 
 
 def waits_for_the_world(machine: Machine) -> bool:
-    """Whether a message or a person may make the run go on."""
-    return any(line for line in machine.listening.values()) or any(
-        machine.state.tasks[number].status == Status.ASKED for number in machine.asked
+    """Whether a message or a person may make the run go on; what no body of this life has asked for waits for nobody."""
+    tasks, holds = machine.state.tasks, machine.replay.holds
+    if any(tasks[number].status == Status.ASKED and not holds(number) for number in machine.asked):
+        return True
+    return any(
+        tasks[number].status == Status.RUNNING and not holds(number)
+        for line in machine.listening.values()
+        for number in line
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -79,6 +78,7 @@ class Attempts:
         self._inline: tuple[int, int] | None = None
         """The attempt that runs inline right now."""
         self._outbox, self._session = outbox, session
+        self._put = None if outbox is None else outbox.put
         if outbox is not None:
             outbox.is_open = self._is_open
         self.deadline_ns: int | None = None
@@ -105,7 +105,7 @@ class Attempts:
             if value is not None:
                 self._post(AttemptSucceeded(self._now(), command.task, command.attempt, value, cached=True))
                 return
-        attempt, outbox = (command.task, command.attempt), self._outbox
+        attempt = (command.task, command.attempt)
         info = AttemptInfo(
             self._run_id,
             command.id,
@@ -117,14 +117,15 @@ class Attempts:
             self._seed,
             command.generation,
             self._services,
-            None if outbox is None else partial(outbox.put, attempt),
+            self._put,
             session=self._session,
             scheduled_ns=self.scheduled[0],
             zone=self.scheduled[1],
             models=options.models,
             stream=options.stream,
             files=self._files,
-            units=self._units(*attempt) if options.needs and self._units is not None else {},
+            units=self._units(*attempt) if options.needs and self._units is not None else None,
+            number=command.task,
         )
         how = code.executor
         if how == "asyncio" or how == "process" or self._interceptors or getattr(code, "injects", None):

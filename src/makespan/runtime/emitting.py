@@ -3,7 +3,7 @@
     task code ──put──▶ waiting ──flush, on the loop──▶ kept ──▶ readers here
     (any thread)       (bounded)                        └─every 0.1 s─▶ table `pieces` ──▶ readers elsewhere
 
-One invariant: nothing here makes a task wait, and a run that emits nothing pays for one `partial` an attempt. Pieces of
+One invariant: nothing here makes a task wait, and a run that emits nothing pays nothing. Pieces of
 attempts that are over are dropped, so a thread that outlived its timeout is not heard.
 """
 

@@ -73,7 +73,7 @@ class Worker:
 
     def _answer(self, call: Call) -> bytes:
         try:
-            info = msgspec.structs.replace(call.info, emit=self._pieces.begin(self._max_frame_bytes))
+            info = msgspec.structs.replace(call.info, outbox=self._pieces.begin(self._max_frame_bytes))
             code = load_task(call.target)
             KNOWN.look()
             produced = (

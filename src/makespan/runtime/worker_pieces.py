@@ -32,12 +32,12 @@ class PieceSender:
         self._max_frame_bytes = 0
         self._thread: threading.Thread | None = None
 
-    def begin(self, max_frame_bytes: int) -> Callable[[str, bytes], None]:
-        """`AttemptInfo.emit` of the call that begins."""
+    def begin(self, max_frame_bytes: int) -> Callable[[object, str, bytes], None]:
+        """`AttemptInfo.outbox` of the call that begins; which attempt it is, the engine knows."""
         self._max_frame_bytes = max_frame_bytes
         return partial(self._put, self._call)
 
-    def _put(self, call: int, kind: str, body: bytes) -> None:
+    def _put(self, call: int, _: object, kind: str, body: bytes) -> None:
         with self._some:
             if call != self._call:
                 return  # a thread that outlived its call
