@@ -273,10 +273,17 @@ def _limits(reader: _Reader, at: tuple[str, ...], value: Any) -> dict[str, int]:
     return reader.entries(at, value, int)
 
 
+def _in_full(value: Any) -> Any:
+    """`name = "openai:x"` is short for a table with `model` alone."""
+    if not isinstance(value, dict):
+        return value
+    return {name: {"model": entry} if isinstance(entry, str) else entry for name, entry in value.items()}
+
+
 _TOP: dict[str, _Take] = {
     "store": lambda reader, at, value: reader.typed(at, value, str),
     "allow_unknown_prices": lambda reader, at, value: reader.typed(at, value, bool),
-    "models": lambda reader, at, value: reader.entries(at, value, ModelConfig),
+    "models": lambda reader, at, value: reader.entries(at, _in_full(value), ModelConfig),
     "prices": lambda reader, at, value: reader.entries(at, value, Price),
     "pools": lambda reader, at, value: reader.entries(at, value, int),
     "rates": lambda reader, at, value: reader.entries(at, value, RateConfig),

@@ -61,6 +61,12 @@ def test_a_service_of_ones_own_gets_no_key_unless_one_is_named(folder: Path) -> 
     engine_from(load_config(environ={}))["models"]["fast"].check()
 
 
+def test_a_model_may_be_named_without_a_table(folder: Path) -> None:
+    (folder / "makespan.toml").write_text('[models]\ndefault = "scripted"\n')
+
+    assert engine_from(load_config())["models"]["default"] == "scripted"
+
+
 def test_the_file_is_found_in_a_folder_above(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "makespan.toml").write_text("store = 'runs'\n")
     (folder / "deep" / "er").mkdir(parents=True)
