@@ -115,7 +115,7 @@ class Run(Generic[T_co]):
 
         Args:
             after: the `cursor` of an update; goes on after it, also in another process or after the end.
-            only: kinds of update (`makespan.traces.updates.KINDS`); chunks and progress bring `discard` and `lost` along.
+            only: kinds of update (`makespan.traces.updates.KINDS`); pieces bring `discard` and `lost` along.
             follow: do not end at a pause.
         Raises:
             UsageError: no such kind, or `after` is no cursor of this run.

@@ -1,6 +1,6 @@
 """What changed code would do to a run, found out without doing it: live bodies replay the journal, in memory.
 
-    journal ──▶ state ──▶ today's code asks for its tasks ──▶ the same, of other code, new, not asked for, or diverged
+journal ──▶ state ──▶ today's code asks for its tasks ──▶ the same, of other code, new, not asked for, or diverged
 """
 
 from __future__ import annotations

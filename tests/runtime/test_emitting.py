@@ -200,12 +200,12 @@ def test_all_pieces_of_a_call_are_sent_before_its_answer_and_none_after() -> Non
     sender = PieceSender(written.append)
 
     first = sender.begin(1 << 20)
-    first("progress", b"\x01")
-    first("progress", b"\x02")
+    first((0, 1), "progress", b"\x01")
+    first((0, 1), "progress", b"\x02")
     sender.end(b"answer 1")
     second = sender.begin(1 << 20)
-    first("progress", b"\x03")  # a thread that outlived its call
-    second("progress", b"\x04")
+    first((0, 1), "progress", b"\x03")  # a thread that outlived its call
+    second((0, 1), "progress", b"\x04")
     sender.end(b"answer 2")
 
     frames = frames_of(written)
@@ -219,7 +219,7 @@ def test_pieces_larger_than_a_frame_are_left_out() -> None:
     written: list[bytes] = []
     sender = PieceSender(written.append)
 
-    sender.begin(100)("progress", bytes(1000))
+    sender.begin(100)((0, 1), "progress", bytes(1000))
     sender.end(b"answer")
 
     assert frames_of(written) == [b"answer"]

@@ -216,7 +216,7 @@ class Place:
 
 
 def _said(over: MapOver) -> tuple[Any, ...]:
-    """What a map does, as its id knows it: the calls of its template by their ids, so that changed code is no new map."""
+    """What a map does, as its id knows it: the calls of its template by their ids: changed code is no new map."""
     return [(node.id, node.when, node.sources) for node in over.nodes], over.output, over.errors, over.limit
 
 

@@ -261,7 +261,9 @@ def check_cache(options: Mapping[str, Any], kind: Kind, fn: Any) -> None:
             "was not done; leave cache_s out, or say effect='idempotent' where a result may stand for doing it again"
         )
     if kind != Kind.CALL:
-        raise GraphError(f"{where}: cache_s is for tasks and prompts without tools; put it on those that this workflow calls")
+        raise GraphError(
+            f"{where}: cache_s is for tasks and prompts without tools; put it on those that this workflow calls"
+        )
 
 
 def _wanted(name: str, value: Any) -> str | None:

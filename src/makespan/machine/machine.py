@@ -431,7 +431,7 @@ class Machine:
         return self.out
 
     def next_live_deadline(self) -> int | None:
-        """The next timer or backoff; deadlines of scopes alone keep no run alive, nor what no body has asked for again."""
+        """The next timer or backoff. Deadlines of scopes keep no run alive, nor what no body has asked for again."""
         return min(
             (
                 entry[0]

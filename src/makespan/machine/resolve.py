@@ -112,16 +112,14 @@ def limit_record(state: State, number: int) -> ErrorRecord:
     size = 1e9 if unit else 1
     used, allowed = f"{scope.limit_used / size:g}", f"{scope.limit_allowed / size:g}"
     message = f"{scope.met_limit} of {where} reached: {used} of {allowed} {unit}".rstrip()
-    details = {
+    details: dict[str, str | float] = {
         "limit": scope.met_limit,
         "allowed": scope.limit_allowed / size,
         "used": scope.limit_used / size,
         "unit": unit,
         "where": where,
     }
-    return ErrorRecord(
-        "makespan.errors.LimitError", message, ("makespan.errors.LimitError",), False, details=details
-    )
+    return ErrorRecord("makespan.errors.LimitError", message, ("makespan.errors.LimitError",), False, details=details)
 
 
 def status_word(state: State, task: TaskState) -> str:

@@ -67,7 +67,7 @@ def is_question(task: TaskState) -> bool:
 
 
 def waits_for_the_world(machine: Machine) -> bool:
-    """Whether a message or a person may make the run go on; what no body of this life has asked for waits for nobody."""
+    """Whether a message or a person may make the run go on; what no body has asked for again waits for nobody."""
     tasks, holds = machine.state.tasks, machine.replay.holds
     if any(tasks[number].status == Status.ASKED and not holds(number) for number in machine.asked):
         return True

@@ -143,7 +143,7 @@ class Attempts:
             self._start_in_thread(attempt, code, command.args, info)
 
     def _start_in_thread(self, attempt: tuple[int, int], code: TaskCode, args: bytes, info: AttemptInfo) -> None:
-        """Apart from `start`, which all attempts go through: what a lambda names costs its function an object a call."""
+        """Not in `start`, which all attempts go through: what a lambda names costs its function an object a call."""
         self._running[attempt] = None
         self._world.in_thread(
             lambda: code.invoke(args, info), lambda value, error: self._returned(attempt, value, error)
