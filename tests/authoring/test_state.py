@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 import makespan as ms
-from makespan.errors import LimitError
+from makespan.errors import JournalError, LimitError
 from makespan.journal.sqlite import SqliteJournal
 from makespan.runtime.attempts import Call
 from makespan.store_port import SlotKey
@@ -315,7 +317,7 @@ def lives(seed: int, crash_every: Callable[[int], int]) -> tuple[list[int], int,
                 result = world.run_until(live(world, journal))
             except SimulatedCrash:
                 crashes += 1
-            else:
+            with suppress(apsw.Error, JournalError):  # its disk is gone with a crash
                 journal.close()
         journal = SqliteJournal("/store/makespan.db", vfs=disk.vfs)
         newest = journal.slot_versions(SlotKey("s", "", "number"))[0]
