@@ -18,7 +18,7 @@ run: .venv/.run-ready
 	$(call timed,run,$(BIN)/python -m examples.incident $(ARGS))
 
 test: .venv/.dev-ready
-	$(call timed,test,$(BIN)/python -m pytest -m "not prove and not embedded" $(ARGS))
+	$(call timed,test,$(BIN)/python -m pytest -n auto --dist worksteal -m "not prove and not embedded" $(ARGS))
 
 check: .venv/.dev-ready
 	$(BIN)/ruff format --check .
