@@ -20,6 +20,7 @@ from makespan.machine.facts import (
     RunPaused,
 )
 from makespan.machine.observations import Answered, CancelAsked, Interrupted, Sent
+from makespan.traces.summary import summarise
 from makespan.values import TaskId
 from tests.machine.driver import SECOND, Life, assert_fold_is_live
 
@@ -221,6 +222,12 @@ def test_an_answer_decides_a_branch_of_a_plain_workflow() -> None:
 
 def test_a_question_without_an_answer_takes_its_default_when_the_deadline_is_over() -> None:
     assert Life(asks("pears")).run().output == 7
+
+
+def test_the_time_a_person_takes_is_part_of_the_critical_path() -> None:
+    life = Life(asks("pears")).run()
+
+    assert summarise(life.state).critical_path_s == 30
 
 
 def test_a_question_without_answer_and_default_fails() -> None:
