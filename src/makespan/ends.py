@@ -10,7 +10,6 @@ workflow on this store keeps those that a killed process left open.
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,7 @@ from makespan.authoring.ref import unbound
 from makespan.authoring.task import Task
 from makespan.authoring.trace import Traced, trace_call
 from makespan.errors import EngineError, LeaseLost, UsageError
+from makespan.logs import logger
 from makespan.machine.state import State
 from makespan.result import Result
 from makespan.store_port import Entry, Journal, RunRow
@@ -97,7 +97,7 @@ class EndCalls:
             elif state.run_id.endswith(SUFFIX) and state.status in FINAL:
                 self._keep(self._journal.entry(KIND, state.run_id.removesuffix(SUFFIX)))
         except EngineError as error:
-            logging.getLogger("makespan").warning(
+            logger("makespan").warning(
                 "on_end of run %s could not be started: %s; it is tried again when %s is next started, resumed or "
                 "served on this store",
                 state.run_id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from time import time_ns
 from typing import Any, TypeVar, Unpack
@@ -18,6 +17,7 @@ from makespan.errors import GraphError, UsageError
 from makespan.graph.graph import Graph
 from makespan.handle import Run
 from makespan.inbox import post_request
+from makespan.logs import logger
 from makespan.result import Result, resume_command
 from makespan.run_options import ResumeOptions, RunOptions
 from makespan.stores import open_journal
@@ -55,7 +55,7 @@ async def _run(call: Ref[T], store: str | None, options: RunOptions) -> Result[T
             await asyncio.wait([handle.done])
             if engine.store != "memory":
                 how = resume_command(handle.id, engine.store)
-                logging.getLogger("makespan").warning("interrupted; go on with: %s", how)
+                logger("makespan").warning("interrupted; go on with: %s", how)
             raise
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 
 from makespan.errors import UsageError, suggestion
 from makespan.graph.node import Effect, Node
+from makespan.logs import logger
 from makespan.machine import retrying
 from makespan.machine.records import TaskState
 from makespan.machine.state import State
@@ -62,7 +62,7 @@ def tell_stale(state: State, numbers: Sequence[int], on_change: str) -> None:
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     is_repeatable = any(_may_repeat(state.tasks[number]) for number in kept)
     hint = "on_change='rerun' does them again" if is_repeatable else "they are irreversible and stay as they are"
-    logging.getLogger("makespan").warning(
+    logger("makespan").warning(
         "run %s: the code of %d finished tasks has changed (%s%s); their results are used: %s",
         state.run_id,
         len(kept),

@@ -11,7 +11,6 @@ first may begin it whenever its lease allows. Also here: the slots of `ms.state`
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
 
@@ -19,6 +18,7 @@ import msgspec
 
 from makespan.authoring.task import Task
 from makespan.errors import EngineError, LeaseLost, LimitError, UsageError, suggestion
+from makespan.logs import logger
 from makespan.machine.compensation import owes
 from makespan.machine.facts import Limits, RunStarted, ScopeAdded, TaskAdded, decode_facts, encode_facts
 from makespan.machine.machine import Machine, Turn
@@ -44,7 +44,7 @@ MAX_SLOT_BYTES = Limits().output_bytes
 
 FINAL = ("succeeded", "failed", "cancelled")
 
-_log = logging.getLogger("makespan")
+_log = logger("makespan")
 
 
 def session_of(options: Mapping[str, Any]) -> tuple[str, Busy]:

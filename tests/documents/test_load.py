@@ -15,7 +15,7 @@ from makespan.documents.load import load_text
 from makespan.errors import GraphError, UsageError
 from makespan.graph.digest import digest
 from makespan.graph.node import Kind, Node
-from makespan.models.scripted import Scripted
+from makespan.models.scripted import Scripted, calling
 from makespan.ports import ModelRequest
 from makespan.runtime.targets import load_target, load_task
 from tests.documents import flow_tasks as tasks
@@ -293,3 +293,36 @@ output: ${a}
 
     assert flow.schedule.rule == "30 2 * * * Europe/Berlin"
     assert flow.on_end is tasks.fate
+
+
+# ---------------------------------------------------------------- what waits and what decides
+
+
+def test_a_document_waits_for_a_message_and_asks_a_person_wherever_it_is_killed() -> None:
+    flow = document("""
+workflow: order
+tasks:
+  paid: {receive: paid, returns: float}
+  go: {ask: 'Ship?', about: '${paid}'}
+output: {paid: '${paid}', go: '${go}'}
+""")
+
+    result = ms.testing.run(flow(), inbox={"paid": 2.5}, answers={"Ship?": True}, crash_at="each")
+
+    assert result.output == {"paid": 2.5, "go": True}
+
+
+def test_a_documents_prompt_with_tools_is_an_agent_whose_calls_are_tasks() -> None:
+    flow = document("""
+workflow: helper
+inputs: {q: int}
+tasks:
+  said: {prompt: 'Double ${inputs.q} twice', tools: ['T:twice'], max_turns: 3}
+output: ${said}
+""")
+    model = Scripted([calling(("twice", {"x": 4})), "it is 16"])
+
+    result = ms.testing.run(flow(q=4), models=model)
+
+    assert result.output == "it is 16"
+    assert [m.text for m in model.calls[-1].messages if m.role == "tool"] == ["16"]

@@ -5,11 +5,11 @@ Cost: under 1 µs a fact; the critical path is computed at most 2 % of the time.
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Sequence
 
+from makespan.logs import logger
 from makespan.machine.facts import Fact
 from makespan.machine.records import TaskState
 from makespan.machine.state import State
@@ -137,9 +137,7 @@ def shielded(watcher: Watcher) -> Watcher:
                 watcher(facts, state)
             except Exception as error:
                 is_well[0] = False
-                logging.getLogger("makespan").warning(
-                    "the progress display failed and is off, the run goes on: %r", error
-                )
+                logger("makespan").warning("the progress display failed and is off, the run goes on: %r", error)
                 if os.environ.get("MAKESPAN_DEBUG"):
                     raise
 

@@ -6,10 +6,10 @@ run whose attempts end before the first write writes nothing.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
 from makespan.errors import JournalError, LeaseLost, StoreBusy
+from makespan.logs import logger
 from makespan.ports import Piece, Timer, World
 from makespan.runtime.pieces import Attempt, PieceBuffer, attempt_of, masked, thinned
 from makespan.store_port import Journal, Lease
@@ -78,7 +78,7 @@ class Lender:
             except JournalError as error:  # the run's own commits meet it, too, and say what to do
                 self.close()
                 if not isinstance(error, LeaseLost):
-                    logging.getLogger("makespan").warning("other processes see no progress any more: %s", error)
+                    logger("makespan").warning("other processes see no progress any more: %s", error)
             else:
                 self._rows = {number: row for number, row in rows.items() if number > forget}
                 self._unwritten.take()
