@@ -215,7 +215,7 @@ def test_a_queued_run_of_another_process_is_cancelled_through_its_inbox(machine:
         first = engine.start(nap(3.0), session="s")
         machine.beside(starts(nap(), "second"))
         await until(engine, "second")
-        engine.ask("second", "cancel", {"author": "me"})
+        engine.request("second", "cancel", {"author": "me"})
         await first
 
     machine.run(work)

@@ -388,7 +388,7 @@ class Engine:
             until_final=follow,
         )
 
-    def ask(self, run_id: str, kind: str, body: Any = None, *, request_id: str | None = None) -> bool:
+    def request(self, run_id: str, kind: str, body: Any = None, *, request_id: str | None = None) -> bool:
         """Append a request to the inbox of the run's owner; False when the id was seen before."""
         return self.journal.ask(
             run_id, kind, msgspec.json.encode(body), request_id or self._new_id(), self.world.wall_ns()

@@ -226,7 +226,7 @@ class Scheduler:
             return
         self._cancelled.add(row.run_id)
         said = {"author": "schedule"}
-        self._engine.ask(row.run_id, "cancel", said, request_id=f"overlap-{row.run_id}")
+        self._engine.request(row.run_id, "cancel", said, request_id=f"overlap-{row.run_id}")
         self._tell(Happened("cancelled", each.key, row.run_id, detail="a later tick has come"))
 
     def _recover(self, each: Scheduled) -> None:
