@@ -13,7 +13,8 @@ from pathlib import Path
 from bench import measure, peers
 from bench.cases import CASES, has_engine
 from bench.measure import Figures
-from bench.table import HEADER, Row, rows
+from bench.table import rows
+from bench.table_row import HEADER, Row
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

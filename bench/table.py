@@ -1,9 +1,10 @@
 """From figures to the Markdown table: the numbers to hold of `docs/architecture.md`, with verdicts."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from bench import scheduling
 from bench.measure import Figures
+from bench.table_row import Row
 
 MEMORY_CASES = {
     "memory-chain": "chain, 1,000 tasks",
@@ -13,26 +14,6 @@ MEMORY_CASES = {
     "memory-100000": "layered DAG, 100,000 tasks",
 }
 Results = Mapping[str, Figures]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table. `passed` is None where nothing is held to a target."""
-
-    line: str
-    target: str = ""
-    floor: str = ""
-    ours: str = ""
-    ratio: str = ""
-    passed: bool | None = None
-
-    def markdown(self) -> str:
-        """The row as Markdown."""
-        verdict = {True: "pass", False: "FAIL", None: "-"}[self.passed]
-        return f"| {self.line} | {self.target} | {self.floor} | {self.ours} | {self.ratio} | {verdict} |"
-
-
-HEADER = "| what | target | floor | ours | ratio | verdict |\n| --- | --- | --- | --- | --- | --- |"
 
 
 def rows(results: Results) -> Iterator[Row]:
@@ -45,6 +26,7 @@ def rows(results: Results) -> Iterator[Row]:
     yield from crash_rows(results)
     yield from import_rows(results)
     yield from live_rows(results)
+    yield from scheduling.rows(results)
 
 
 def memory_rows(results: Results) -> Iterator[Row]:

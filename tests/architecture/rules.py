@@ -18,6 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("upkeep", "run_options", "stored_runs", "wiring"),
     ("handle", "ends"),
     (
+        "charts",
         "documents",
         "estimates",
         "result",
@@ -45,6 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "traces",
     ),
     ("sim",),
+    ("profiles",),
     ("store_port",),
     ("ports",),
     ("machine",),
@@ -59,7 +61,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 DEPTH = {package: depth for depth, line in enumerate(LAYERS) for package in line}
 ABOVE_APP = {package for package in DEPTH if DEPTH[package] < DEPTH["entry"]}
 
-PURE = frozenset({"values", "errors", "redaction", "graph", "machine", "sim", "passes", "policies", "traces"})
+PURE = frozenset(
+    {"values", "errors", "redaction", "graph", "machine", "profiles", "sim", "passes", "policies", "traces"}
+)
 """No clock, no chance, no I/O, nothing to await. `ports` is held to the same, but its Protocols are async."""
 
 CLOCK_AND_CHANCE = frozenset({"random", "sched", "secrets", "time", "uuid"})
@@ -79,7 +83,8 @@ UNSAFE_CALLS = frozenset({"eval", "exec", "compile", "builtins.eval", "builtins.
 EVERYWHERE = frozenset({"msgspec"})
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "authoring": frozenset({"cronsim"}),
-    "policies": frozenset({"numpy"}),
+    "charts": frozenset({"matplotlib"}),
+    "policies": frozenset({"numpy", "ortools"}),
     "references": frozenset({"keyring"}),
     "journal": frozenset({"apsw", "psycopg"}),
     "models": frozenset({"httpx", "xllamacpp"}),

@@ -1,0 +1,20 @@
+"""Scheduling and allocation measured: a module a topic, with `CASES` (name → figures) and `rows` (figures → table).
+
+A case's name begins with the topic: `python -m bench --case rcpsp` runs all of them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+
+from bench.measure import Figures
+from bench.table_row import Row
+
+TOPICS: tuple[ModuleType, ...] = ()
+
+CASES: dict[str, Callable[[bool], Figures]] = {name: case for topic in TOPICS for name, case in topic.CASES.items()}
+
+
+def rows(results: Mapping[str, Figures]) -> Iterator[Row]:
+    """Every row that the results have figures for."""
+    for topic in TOPICS:
+        yield from topic.rows(results)
