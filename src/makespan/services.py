@@ -80,8 +80,8 @@ class RunPricing:
     def __init__(self, codes: Callable[[str], TaskCode | None], services: EngineServices) -> None:
         self._codes, self._services = codes, services
 
-    def worst_case(self, declaration: Declaration, args: bytes) -> int:
+    def worst_case(self, declaration: Declaration, args: bytes, mode: str = "") -> int:
         code = self._codes(declaration.key)
         if isinstance(code, ModelCode):
-            return code.worst_case(args, self._services, declaration.options.models)
+            return code.worst_case(args, self._services, (mode,) if mode else declaration.options.models)
         return declaration.options.budget or 0

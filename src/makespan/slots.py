@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from makespan.machine.broker import Broker, Needs
+from makespan.machine.policy import NO_RANK, Rank
 from makespan.ports import World
 from makespan.store_port import Claim, Journal, Lease, LedgerChange
 
@@ -21,7 +22,7 @@ class RunSlots:
         """Why these needs can never be met, or None."""
         return self._broker.problem(needs)
 
-    def ask(self, task: int, attempt: int, needs: Needs, at: int) -> bool:
+    def ask(self, task: int, attempt: int, needs: Needs, at: int, rank: Rank = NO_RANK) -> bool:
         """Take the units, or wait in line: `Granted` follows."""
         if (task, attempt) in self._held:
             return True

@@ -98,7 +98,7 @@ class Prices:
     def __init__(self, **usd: float) -> None:
         self._usd = usd
 
-    def worst_case(self, declaration: Declaration, args: bytes) -> int:
+    def worst_case(self, declaration: Declaration, args: bytes, mode: str = "") -> int:
         return nano_usd(self._usd[declaration.key])
 
 
@@ -111,7 +111,9 @@ class Slots:
     def problem(self, needs: tuple[tuple[str, int], ...]) -> str | None:
         return self.broker.problem(needs)
 
-    def ask(self, task: int, attempt: int, needs: tuple[tuple[str, int], ...], at: int) -> bool:
+    def ask(
+        self, task: int, attempt: int, needs: tuple[tuple[str, int], ...], at: int, rank: tuple[int, int] = (0, 0)
+    ) -> bool:
         return self.broker.ask((self.run, task, attempt), needs, at)
 
     def release(self, task: int, attempt: int) -> None:

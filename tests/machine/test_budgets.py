@@ -168,7 +168,7 @@ def test_a_task_that_may_cost_more_than_its_own_budget_fails_saying_so() -> None
 
 def test_an_unknown_price_fails_the_task_before_anything_is_spent() -> None:
     class NoPrices:
-        def worst_case(self, declaration: Declaration, args: bytes) -> int:
+        def worst_case(self, declaration: Declaration, args: bytes, mode: str = "") -> int:
             raise ProviderError("no price for the model 'x'", kind="unknown_price", retryable=False)
 
     declaration = Declaration("dear", options=Options(priced=True, retries=5))

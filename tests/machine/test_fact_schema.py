@@ -17,19 +17,19 @@ from makespan.machine.facts import Limits
 from makespan.values import Blob, Usage
 
 FACTS = """
-1 RunStarted: run_id workflow root inputs started_wall_ns seed limits budget deadline_ns sync target session scheduled_ns zone
+1 RunStarted: run_id workflow root inputs started_wall_ns seed limits budget deadline_ns sync target session scheduled_ns zone policy modes
 2 DeclarationAdded: declaration
 3 ScopeAdded: id parent name at budget deadline_ns limit owner undo shielded tolerant
 4 TaskAdded: declaration scope id args sources when label first over delay_ns
 5 GraphAdded: body
-6 AttemptStarted: task at reserved units
-7 TaskSucceeded: task at value cost usage cached
-8 AttemptFailed: task at error cost usage lingers
+6 AttemptStarted: task at reserved units mode beside
+7 TaskSucceeded: task at value cost usage cached attempt
+8 AttemptFailed: task at error cost usage lingers attempt
 9 RetryScheduled: task not_before
 10 TaskFailed: task at error cause
 11 TaskSkipped: task at cause
 12 TaskCancelled: task at why lingers
-13 AttemptInterrupted: task at why
+13 AttemptInterrupted: task at why attempt cost
 14 AttemptUnknown: task at why lingers
 15 LateResult: task at value error cost usage attempt
 16 MapExpanded: task at outputs

@@ -95,6 +95,8 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Whether the pieces of a model's answer are passed on as they come."""
     heeds_retry: bool = True
     """Whether `Retry` is honoured without `retries`. Not for an agent's tool: its model hears of it at once."""
+    hedge: float | None = None
+    """Quantile of its duration after which a second attempt is started beside the first; None never."""
 
 
 class Wait(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -62,6 +62,10 @@ class RunStarted(_Fact, frozen=True, tag=1):
     """Wall clock at which a schedule wanted it to start."""
     zone: str = ""
     """Time zone of that schedule."""
+    policy: str = ""
+    """Which ready task starts next: name of a policy; empty is first come, first served."""
+    modes: tuple[tuple[str, str], ...] = ()
+    """(task key, mode) chosen for the run."""
 
 
 class DeclarationAdded(_Fact, frozen=True, tag=2):
@@ -110,6 +114,10 @@ class AttemptStarted(_Fact, frozen=True, tag=6):
     at: int
     reserved: int = 0
     units: tuple[tuple[str, int], ...] = ()
+    mode: str = ""
+    """Which of its modes the task is done in; empty leaves it to the task."""
+    beside: bool = False
+    """Whether other attempts of the task are in flight: the first success wins."""
 
 
 class TaskSucceeded(_Fact, frozen=True, tag=7):
@@ -120,6 +128,8 @@ class TaskSucceeded(_Fact, frozen=True, tag=7):
     usage: Usage | None = None
     cached: bool = False
     """Whether the value is that of an earlier task, possibly of another run."""
+    attempt: int = 0
+    """Which attempt, where several were in flight; 0 for the only one."""
 
 
 class AttemptFailed(_Fact, frozen=True, tag=8):
@@ -130,6 +140,8 @@ class AttemptFailed(_Fact, frozen=True, tag=8):
     usage: Usage | None = None
     lingers: bool = False
     """Whether its code may still run (it timed out): what it reserved stays reserved until a `LateResult`."""
+    attempt: int = 0
+    """As in `TaskSucceeded`."""
 
 
 class RetryScheduled(_Fact, frozen=True, tag=9):
@@ -166,6 +178,10 @@ class AttemptInterrupted(_Fact, frozen=True, tag=13):
     task: int
     at: int
     why: str = ""
+    attempt: int = 0
+    """As in `TaskSucceeded`."""
+    cost: int = 0
+    """What it may have been billed, where nobody can tell: the worst case."""
 
 
 class AttemptUnknown(_Fact, frozen=True, tag=14):

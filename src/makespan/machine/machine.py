@@ -64,6 +64,7 @@ from makespan.machine.observations import (
     Slots,
     Tick,
 )
+from makespan.machine.policy import Policy
 from makespan.machine.queue import ReadyQueue
 from makespan.machine.records import Status, TaskState
 from makespan.machine.replay import Replay
@@ -101,6 +102,7 @@ class Machine:
         pricing: Pricing | None = None,
         slots: Slots | None = None,
         cache: Cache | None = None,
+        policy: Policy | None = None,
     ) -> None:
         self.state = state
         self.bodies = bodies
@@ -108,7 +110,8 @@ class Machine:
         self.slots = slots
         self.cache = cache
         self.replay = Replay()
-        self.ready = ReadyQueue()
+        self.policy = policy
+        self.ready = ReadyQueue(state, policy)
         self.running: set[int] = set()
         self.lingering: dict[tuple[int, int], str] = {}
         """Attempts told to stop whose end has not been seen: they still hold their slot."""
@@ -116,7 +119,7 @@ class Machine:
         """Tasks in line at the broker, or waiting for a result that another one computes."""
         self.starved: dict[int, list[int]] = {}
         """Scope → tasks that wait for a reservation in it to come back."""
-        self.crowded: dict[int, list[int]] = {}
+        self.crowded: dict[int, ReadyQueue] = {}
         """Scope → ready tasks that wait for its concurrency limit."""
         self.listening: dict[str, deque[int]] = {}
         """Name of a mailbox → the SIGNALs that wait for its messages, longest first."""

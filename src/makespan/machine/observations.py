@@ -17,6 +17,7 @@ import msgspec
 from makespan.errors import ErrorRecord
 from makespan.graph.edit import Edit
 from makespan.graph.node import Declaration, Node, Scope
+from makespan.machine.policy import NO_RANK, Rank
 from makespan.values import ScopeId, TaskId, Usage
 
 
@@ -47,6 +48,9 @@ class AttemptStopped(_Observation, frozen=True, gc=False):
     task: int
     attempt: int
     why: str
+    cost: int = 0
+    """What it was, or may have been, billed all the same."""
+    usage: Usage | None = None
 
 
 class Tick(_Observation, frozen=True, gc=False):
@@ -140,6 +144,8 @@ class StartAttempt(msgspec.Struct, frozen=True, gc=False):
     reserved: int = 0
     last_error: str = ""
     generation: int = 0
+    mode: str = ""
+    """Which of the task's modes; empty leaves it to the task."""
 
 
 class StopAttempt(msgspec.Struct, frozen=True, gc=False):
@@ -249,7 +255,7 @@ class Bodies(Protocol):
 class Pricing(Protocol):
     """What an attempt can cost at worst: a pure, synchronous look into a price list."""
 
-    def worst_case(self, declaration: Declaration, args: bytes) -> int:
+    def worst_case(self, declaration: Declaration, args: bytes, mode: str = "") -> int:
         """Nano-USD. Raises ProviderError (`unknown_price`, `unknown_model`) when it cannot be known."""
         ...
 
@@ -284,8 +290,8 @@ class Slots(Protocol):
         """Why these needs can never be met, or None."""
         ...
 
-    def ask(self, task: int, attempt: int, needs: tuple[tuple[str, int], ...], at: int) -> bool:
-        """Take the units, or wait in line: then `Granted` arrives later."""
+    def ask(self, task: int, attempt: int, needs: tuple[tuple[str, int], ...], at: int, rank: Rank = NO_RANK) -> bool:
+        """Take the units, or wait in line: then `Granted` arrives later. Of one run lower ranks are served first."""
         ...
 
     def release(self, task: int, attempt: int) -> None:

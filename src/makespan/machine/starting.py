@@ -9,6 +9,8 @@ from makespan.graph.node import Effect, Kind
 from makespan.machine import budget, requests, signals
 from makespan.machine.facts import AttemptStarted, ScopeAdded
 from makespan.machine.observations import Found, StartAttempt
+from makespan.machine.policy import Rank
+from makespan.machine.queue import ReadyQueue
 from makespan.machine.records import Status, TaskState
 from makespan.machine.resolve import arguments
 from makespan.values import TaskId
@@ -28,6 +30,8 @@ def start_ready(machine: Machine) -> bool:
     while ready and len(machine.running) + len(machine.lingering) < most:
         task = state.tasks[ready.pop()]
         if task.status != _READY:
+            if machine.crowded:
+                wake_crowd(machine, task)  # it was woken for a room that it no longer takes
             continue
         if task.kind == _CALL:
             start_call(machine, task)
@@ -72,7 +76,7 @@ def start_call(machine: Machine, task: TaskState) -> None:
             leave_scopes(machine, task)
             machine.fail(task, "makespan.errors.UsageError", f"{task.declaration.key}: {problem}")
             return
-        if not machine.slots.ask(number, task.attempt + 1, options.needs, machine.now):
+        if not machine.slots.ask(number, task.attempt + 1, options.needs, machine.now, rank_of(machine, task)):
             machine.queued.add(number)
             leave_scopes(machine, task)
             return
@@ -151,11 +155,20 @@ def run_body(machine: Machine, task: TaskState) -> None:
     machine.state.agenda.emptied.append(machine.state.scope_index[task.spec.id])
 
 
+def rank_of(machine: Machine, task: TaskState) -> Rank:
+    """Where a task stands in other lines than the ready queue."""
+    return machine.ready.rank(task.number, task.declaration.options.priority)
+
+
 def enter_scopes(machine: Machine, task: TaskState, limited: tuple[int, ...]) -> bool:
     scopes = machine.state.scopes
     for number in limited:
         if scopes[number].running >= scopes[number].limit:
-            machine.crowded.setdefault(number, []).append(task.number)
+            line = machine.crowded.get(number)
+            if line is None:
+                line = machine.crowded[number] = ReadyQueue(machine.state, machine.policy)
+            line.push(task.number, task.declaration.options.priority)
+            wake_crowd(machine, task)
             return False
     for number in limited:
         scopes[number].running += 1
@@ -165,7 +178,21 @@ def enter_scopes(machine: Machine, task: TaskState, limited: tuple[int, ...]) ->
 def leave_scopes(machine: Machine, task: TaskState) -> None:
     for number in machine.state.scopes[task.spec.scope].limited:
         machine.state.scopes[number].running -= 1
-        waiting = machine.crowded.pop(number, None)
-        if waiting:
-            for other in waiting:
-                machine.ready.push(other, machine.state.tasks[other].declaration.options.priority)
+    if machine.crowded:
+        wake_crowd(machine, task)
+
+
+def wake_crowd(machine: Machine, task: TaskState) -> None:
+    """Let one more try for each of the task's scopes that has room: whoever does not take it wakes the next."""
+    tasks, scopes = machine.state.tasks, machine.state.scopes
+    for number in scopes[task.spec.scope].limited:
+        line = machine.crowded.get(number)
+        if line is None or scopes[number].running >= scopes[number].limit:
+            continue
+        while line:
+            other = line.pop()
+            if tasks[other].status == _READY:
+                machine.ready.push(other, tasks[other].declaration.options.priority)
+                break
+        if not line:
+            machine.crowded.pop(number, None)
