@@ -5,13 +5,15 @@ Each has at least one implementation in this package. Pass your own object that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from typing import Any, Literal, Protocol
 
 import msgspec
 
+from makespan.graph.node import Declaration
+from makespan.machine.observations import Choice, PlanView
 from makespan.values import NanoUsd, Usage
 
 # ---------------------------------------------------------------- models
@@ -328,6 +330,24 @@ class TaskCode(Protocol):
 
     async def invoke_async(self, args: bytes, info: AttemptInfo) -> Produced:
         """Run one attempt of asynchronous code."""
+        ...
+
+
+# ---------------------------------------------------------------- planning
+
+
+class Planner(Protocol):
+    """Chooses how ready tasks are done: in which mode, with how many samples. Slower than a policy: off the loop."""
+
+    def wants(self, declaration: Declaration) -> bool:
+        """Whether such tasks wait for its choice. Cheap and pure."""
+        ...
+
+    def choose(self, view: PlanView) -> Sequence[Choice]:
+        """Choices for tasks whose `is_asked` is set; those left out are asked about again when something has ended.
+
+        Pure: equal views give equal choices. Called on a thread, one question at a time.
+        """
         ...
 
 

@@ -38,6 +38,11 @@ class Context(Protocol):
     def attempt(self) -> int: ...
 
     @property
+    def mode(self) -> str:
+        """Which of the task's `models` it is done with this time; "" in a body and for tasks without `models`."""
+        ...
+
+    @property
     def idempotency_key(self) -> str: ...
 
     @property
@@ -84,6 +89,7 @@ class TaskContext:
         self.task = info.key
         self.attempt = info.attempt
         self.last_error = info.last_error
+        self.mode = info.models[0] if info.models else ""
         self.remaining_usd = info.reserved / 1e9
         self._random: Random | None = None
 
@@ -142,6 +148,7 @@ class BodyContext:
 
     attempt = 1
     last_error = ""
+    mode = ""
 
     def __init__(self, run_id: str, task: str, task_id: bytes, seed: int, started_wall_ns: int) -> None:
         self.run_id, self.task = run_id, task

@@ -62,6 +62,8 @@ class TaskOptions(TypedDict, total=False):
     approve: bool
     cache_s: float
     stream: bool
+    hedge: float
+    """Start a second attempt when the first takes longer than this share of attempts do (0.95), within the budget."""
     undo: Task[Any, Any]
 
 
@@ -83,6 +85,7 @@ class Task(Generic[P, T_co]):
         self._overrides: dict[str, Any] = {}
         check_options(self._options, fn)
         check_cache(self._options, self.kind, fn)
+        check_hedge(self._options, self.kind, fn)
         name = getattr(fn, "__qualname__", type(fn).__name__)
         if "<lambda>" in name and "key" not in options:
             raise GraphError("a lambda needs key=...: its place in the code is not a name")
@@ -266,12 +269,26 @@ def check_cache(options: Mapping[str, Any], kind: Kind, fn: Any) -> None:
         )
 
 
+def check_hedge(options: Mapping[str, Any], kind: Kind, fn: Any) -> None:
+    """Refuse `hedge` where two attempts at once could do something twice."""
+    if options.get("hedge") is None:
+        return
+    where = getattr(fn, "__name__", fn)
+    if options.get("effect") == "irreversible" or options.get("undo") is not None:
+        raise GraphError(f"{where}: hedge starts a second attempt beside the first; not for what happens only once")
+    if kind != Kind.CALL:
+        raise GraphError(f"{where}: hedge is for tasks and prompts; put it on those that this workflow calls")
+
+
 def _wanted(name: str, value: Any) -> str | None:
     """What an option must be, if the value is not that."""
     if name in ("timeout_s", "deadline_s", "budget_usd", "cache_s"):
         least = 0.0 if name == "budget_usd" else 1e-9
         is_amount = value is None or (isinstance(value, int | float) and isfinite(value) and value >= least)
         return None if is_amount else "it is a number above 0"
+    if name == "hedge":
+        is_share = value is None or (isinstance(value, float) and 0 < value < 1)
+        return None if is_share else "it is a share between 0 and 1, 0.95 for one"
     if name in ("retries", "priority"):
         is_count = type(value) is int and (value >= 0 or name == "priority")
         return None if is_count else "it is a whole number" + (", at least 0" if name == "retries" else "")
@@ -319,6 +336,8 @@ def read_options(given: Mapping[str, Any], defaults: Options) -> Options:
     for name in ("approve", "stream"):
         if name in given:
             changes[name] = bool(given[name])
+    if "hedge" in given:
+        changes["hedge"] = given["hedge"]
     if "needs" in given:
         changes["needs"] = tuple(sorted(given["needs"].items()))
     if "models" in given:

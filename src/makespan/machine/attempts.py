@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Effect, Kind
-from makespan.machine import budget, compensation, signals, starting
+from makespan.machine import beside, budget, compensation, hedging, signals, starting
 from makespan.machine.facts import (
     AttemptFailed,
     AttemptInterrupted,
@@ -16,7 +16,7 @@ from makespan.machine.facts import (
     RetryScheduled,
     TaskSucceeded,
 )
-from makespan.machine.observations import AttemptRaised, AttemptStopped, AttemptSucceeded
+from makespan.machine.observations import AttemptRaised, AttemptStopped, AttemptSucceeded, StopAttempt
 from makespan.machine.records import Status, TaskState
 from makespan.machine.retry import delay_ns, may_retry
 from makespan.values import BLOB_BYTES, Usage, Value
@@ -26,9 +26,14 @@ if TYPE_CHECKING:
 
 _RUNNING, _IRREVERSIBLE = Status.RUNNING, Effect.IRREVERSIBLE
 
+LOST = "another attempt was first"
+
 
 def attempt_succeeded(machine: Machine, seen: AttemptSucceeded) -> None:
     task = machine.state.tasks[seen.task]
+    if machine.state.beside and seen.task in machine.state.beside:
+        _succeeded_beside(machine, task, seen)
+        return
     if task.attempt != seen.attempt or (task.status != _RUNNING and task.status != Status.UNKNOWN):
         value: Value = machine.keep(seen.value)
         late(machine, task, LateResult(seen.task, machine.now, value, None, seen.cost, seen.usage, seen.attempt))
@@ -43,6 +48,8 @@ def attempt_succeeded(machine: Machine, seen: AttemptSucceeded) -> None:
         value = machine.keep(seen.value)
     if seen.cost or task.declaration.options.effect == _IRREVERSIBLE:
         machine.out.sync = True
+    if task.declaration.options.hedge is not None:
+        hedging.learn(machine, task, machine.now - task.started_at)
     machine.emit(TaskSucceeded(seen.task, machine.now, value, seen.cost, seen.usage, seen.cached))
 
 
@@ -54,6 +61,9 @@ def too_large(machine: Machine, value: bytes) -> ErrorRecord:
 
 def attempt_raised(machine: Machine, seen: AttemptRaised) -> None:
     task = machine.state.tasks[seen.task]
+    if seen.task in machine.state.beside:
+        _raised_beside(machine, task, seen)
+        return
     if task.attempt != seen.attempt or task.status not in (_RUNNING, Status.UNKNOWN):
         fact = LateResult(seen.task, machine.now, None, seen.error, seen.cost, seen.usage, seen.attempt)
         late(machine, task, fact)
@@ -75,9 +85,14 @@ def raised(
     usage: Usage | None = None,
     *,
     lingers: bool = False,
+    attempt: int = 0,
 ) -> None:
-    """An attempt failed for a known reason: try again, or fail the task. While the run stops, the retry waits."""
-    machine.emit(AttemptFailed(task.number, machine.now, error, cost, usage, lingers))
+    """An attempt failed for a known reason: try again, or fail the task. While the run stops, the retry waits.
+
+    Args:
+        attempt: which, where several were in flight: this was the last of them.
+    """
+    machine.emit(AttemptFailed(task.number, machine.now, error, cost, usage, lingers, attempt))
     options = task.declaration.options
     if options.effect == Effect.IRREVERSIBLE or cost:
         machine.out.sync = True
@@ -94,21 +109,26 @@ def raised(
 def attempt_stopped(machine: Machine, seen: AttemptStopped) -> None:
     task = machine.state.tasks[seen.task]
     if machine.lingering.pop((seen.task, seen.attempt), None) is not None:
-        if (seen.task, seen.attempt) in machine.state.lingering:
-            machine.emit(LateResult(seen.task, machine.now, attempt=seen.attempt))
+        if seen.cost or (seen.task, seen.attempt) in machine.state.lingering:
+            cost, usage = seen.cost, seen.usage
+            machine.emit(LateResult(seen.task, machine.now, cost=cost, usage=usage, attempt=seen.attempt))
         after_release(machine, task, seen.attempt)
+    elif seen.task in machine.state.beside:
+        _stopped_beside(machine, task, seen)
     elif task.attempt == seen.attempt and task.status == _RUNNING:
         free(machine, task)
-        end_without_outcome(machine, task, seen.why)
+        end_without_outcome(machine, task, seen.why, cost=seen.cost)
 
 
-def end_without_outcome(machine: Machine, task: TaskState, why: str, *, lingers: bool = False) -> None:
+def end_without_outcome(
+    machine: Machine, task: TaskState, why: str, *, lingers: bool = False, attempt: int = 0, cost: int = 0
+) -> None:
     """The attempt is gone and nobody knows what it did: repeat it if that is harmless, else ask."""
     if task.declaration.options.effect == Effect.IRREVERSIBLE and task.kind == Kind.CALL:
         machine.emit(AttemptUnknown(task.number, machine.now, why, lingers))
         machine.out.sync = True
     else:
-        machine.emit(AttemptInterrupted(task.number, machine.now, why))
+        machine.emit(AttemptInterrupted(task.number, machine.now, why, attempt, cost))
 
 
 def late(machine: Machine, task: TaskState, fact: LateResult) -> None:
@@ -118,8 +138,12 @@ def late(machine: Machine, task: TaskState, fact: LateResult) -> None:
         after_release(machine, task, fact.attempt)
 
 
-def free(machine: Machine, task: TaskState) -> None:
-    """The attempt is over: its slots come back."""
+def free(machine: Machine, task: TaskState, attempt: int = 0) -> None:
+    """The attempt is over: its slots come back.
+
+    Args:
+        attempt: which, where several were in flight: this was the last of them.
+    """
     if task.status == _RUNNING:
         machine.running.discard(task.number)
         if machine.state.scopes[task.spec.scope].limited:
@@ -127,7 +151,7 @@ def free(machine: Machine, task: TaskState) -> None:
     else:  # its outcome was unknown, and it left its scopes when that began
         machine.lingering.pop((task.number, task.attempt), None)
     if machine.starved or task.declaration.options.needs:
-        after_release(machine, task, task.attempt)
+        after_release(machine, task, attempt or task.attempt)
 
 
 def after_release(machine: Machine, task: TaskState, attempt: int) -> None:
@@ -143,10 +167,76 @@ def end_lost_attempts(machine: Machine) -> None:
         if task.status != _RUNNING:
             continue
         if task.kind == Kind.CALL:
-            end_without_outcome(machine, task, "the process ended")
+            end_lost(machine, task, "the process ended")
         elif task.kind == Kind.TIMER:
             signals.watch_timer(machine, task)
         elif task.kind == Kind.WORKFLOW and not machine.replay.waits_for_claim(task.number):
             bodies.append(task)
     for task in bodies:
         machine.run_body(task)
+
+
+def end_lost(machine: Machine, task: TaskState, why: str) -> None:
+    """The process that ran its attempts is gone."""
+    if task.number not in machine.state.beside:
+        end_without_outcome(machine, task, why)
+        return
+    for attempt in beside.in_flight(machine.state, task):
+        end_without_outcome(machine, task, why, attempt=attempt)
+
+
+# ---------------------------------------------------------------- one of several attempts in flight
+
+
+def _succeeded_beside(machine: Machine, task: TaskState, seen: AttemptSucceeded) -> None:
+    """The first success: the others are stopped in this very turn."""
+    flights = machine.state.beside[task.number]
+    flight = flights.get(seen.attempt)
+    if flight is None:
+        value = machine.keep(seen.value)
+        fact = LateResult(seen.task, machine.now, value, None, seen.cost, seen.usage, seen.attempt)
+        late(machine, task, fact)
+        return
+    if len(seen.value) > machine.state.limits.output_bytes:
+        error = too_large(machine, seen.value)
+        _raised_beside(machine, task, AttemptRaised(seen.at, seen.task, seen.attempt, error, seen.cost, seen.usage))
+        return
+    if task.declaration.options.hedge is not None:
+        for each in flights.values():  # how long the losers would have taken is only known to be longer
+            hedging.learn(machine, task, machine.now - each.started_at)
+    others = [attempt for attempt in flights if attempt != seen.attempt]
+    free(machine, task, seen.attempt)
+    if seen.cost:
+        machine.out.sync = True
+    value = machine.keep(seen.value)
+    machine.emit(TaskSucceeded(seen.task, machine.now, value, seen.cost, seen.usage, seen.cached, attempt=seen.attempt))
+    for attempt in others:
+        machine.lingering[(task.number, attempt)] = LOST
+        machine.out.commands.append(StopAttempt(task.number, attempt, LOST))
+
+
+def _raised_beside(machine: Machine, task: TaskState, seen: AttemptRaised) -> None:
+    """One failed: the others may still succeed; the last one's failure is the task's."""
+    if seen.attempt not in machine.state.beside[task.number]:
+        fact = LateResult(seen.task, machine.now, None, seen.error, seen.cost, seen.usage, seen.attempt)
+        late(machine, task, fact)
+    elif beside.flies_on(machine.state, task, seen.attempt):
+        machine.emit(AttemptFailed(task.number, machine.now, seen.error, seen.cost, seen.usage, attempt=seen.attempt))
+        if seen.cost:
+            machine.out.sync = True
+        after_release(machine, task, seen.attempt)
+    else:
+        free(machine, task, seen.attempt)
+        raised(machine, task, seen.error, seen.cost, seen.usage, attempt=seen.attempt)
+
+
+def _stopped_beside(machine: Machine, task: TaskState, seen: AttemptStopped) -> None:
+    """One is gone without a result: a lost worker, or the run stops."""
+    if seen.attempt not in machine.state.beside[task.number]:
+        return
+    if beside.flies_on(machine.state, task, seen.attempt):
+        machine.emit(AttemptInterrupted(task.number, machine.now, seen.why, seen.attempt, seen.cost))
+        after_release(machine, task, seen.attempt)
+    else:
+        free(machine, task, seen.attempt)
+        end_without_outcome(machine, task, seen.why, attempt=seen.attempt, cost=seen.cost)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from makespan.machine.machine import Machine
 
 
-def reserve(machine: Machine, task: TaskState, args: bytes) -> int | None:
+def reserve(machine: Machine, task: TaskState, args: bytes, mode: str = "") -> int | None:
     """Nano-USD to reserve for the next attempt, or None when it cannot start now (it waits, or it failed)."""
-    quote = _quote(machine, task, args)
+    quote = _quote(machine, task, args, mode)
     if quote is None:
         return None
     cap = task.declaration.options.budget
@@ -46,15 +46,33 @@ def reserve(machine: Machine, task: TaskState, args: bytes) -> int | None:
     return quote
 
 
-def _quote(machine: Machine, task: TaskState, args: bytes) -> int | None:
-    options = task.declaration.options
-    if not options.priced or machine.pricing is None:
-        return options.budget or 0
+def room_for(machine: Machine, task: TaskState, args: bytes, mode: str) -> int | None:
+    """Nano-USD to reserve for one more attempt of a running task, or None where the budgets have no room to spare."""
     try:
-        return machine.pricing.worst_case(task.declaration, args)
+        quote = _worst_case(machine, task, args, mode)
+    except EngineError:
+        return None
+    scopes = machine.state.scopes
+    for number in scopes[task.spec.scope].budgeted:
+        scope = scopes[number]
+        if scope.budget is not None and scope.committed + scope.reserved + quote > scope.budget:
+            return None
+    return quote
+
+
+def _quote(machine: Machine, task: TaskState, args: bytes, mode: str) -> int | None:
+    try:
+        return _worst_case(machine, task, args, mode)
     except EngineError as error:
         compensation.fail(machine, task, record_of(error))
         return None
+
+
+def _worst_case(machine: Machine, task: TaskState, args: bytes, mode: str) -> int:
+    options = task.declaration.options
+    if not options.priced or machine.pricing is None:
+        return options.budget or 0
+    return machine.pricing.worst_case(task.declaration, args, mode)
 
 
 def wake(machine: Machine, task: TaskState) -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Effect
-from makespan.machine import attempts, ending, signals, starting
+from makespan.machine import attempts, beside, ending, planning, signals, starting
+from makespan.machine.facts import AttemptFailed
 from makespan.machine.observations import StopAttempt, Tick
 from makespan.machine.records import ScopeState, Status
+from makespan.machine.resolve import arguments
 from makespan.values import NONE_VALUE
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ def tick(machine: Machine, seen: Tick) -> None:
     while heap and heap[0][0] <= seen.at:
         entry = heappop(heap)
         if not is_stale(machine, entry):
-            _DUE[entry[3]](machine, entry[1])
+            _DUE[entry[3]](machine, entry[1], entry[2])
             machine.settle()
 
 
@@ -37,6 +39,8 @@ def is_stale(machine: Machine, entry: tuple[int, int, int, str]) -> bool:
         return number != 0 and not is_in_use(machine, scope)
     task = machine.state.tasks[number]
     wanted = Status.BACKOFF if what == "backoff" else _RUNNING
+    if machine.state.beside and number in machine.state.beside:
+        return what != "timeout" or attempt not in machine.state.beside[number]  # who has company needs no hedge
     return task.status != wanted or task.attempt != attempt
 
 
@@ -54,32 +58,38 @@ def watch_deadline(machine: Machine, number: int) -> None:
         heappush(machine.heap, (scope.opened_at + scope.deadline_ns, number, 0, "deadline"))
 
 
-def due_backoff(machine: Machine, number: int) -> None:
+def due_backoff(machine: Machine, number: int, _: int) -> None:
     task = machine.state.tasks[number]
     task.status = _READY
-    machine.ready.push(number, task.declaration.options.priority)
+    planning.queue(machine, task)
 
 
-def due_timer(machine: Machine, number: int) -> None:
+def due_timer(machine: Machine, number: int, _: int) -> None:
     machine.succeed(machine.state.tasks[number], NONE_VALUE)
 
 
-def due_timeout(machine: Machine, number: int) -> None:
+def due_timeout(machine: Machine, number: int, attempt: int) -> None:
     task = machine.state.tasks[number]
     allowed = (task.declaration.options.timeout_ns or 0) / 1e9
+    machine.lingering[(number, attempt)] = "timeout"
+    machine.out.commands.append(StopAttempt(number, attempt, "timeout"))
+    is_beside = number in machine.state.beside
+    if beside.flies_on(machine.state, task, attempt):
+        machine.emit(AttemptFailed(number, machine.now, _timed_out(allowed), lingers=True, attempt=attempt))
+        return
     machine.running.discard(number)
     starting.leave_scopes(machine, task)
-    machine.lingering[(number, task.attempt)] = "timeout"
-    machine.out.commands.append(StopAttempt(number, task.attempt, "timeout"))
     if task.declaration.options.effect == Effect.IRREVERSIBLE:
         attempts.end_without_outcome(machine, task, f"timed out after {allowed:g} s", lingers=True)
     else:
-        lineage = ("TimeoutError", "OSError", "Exception")
-        error = ErrorRecord("TimeoutError", f"no result after {allowed:g} s", lineage)
-        attempts.raised(machine, task, error, lingers=True)
+        attempts.raised(machine, task, _timed_out(allowed), lingers=True, attempt=attempt if is_beside else 0)
 
 
-def due_deadline(machine: Machine, number: int) -> None:
+def _timed_out(allowed_s: float) -> ErrorRecord:
+    return ErrorRecord("TimeoutError", f"no result after {allowed_s:g} s", ("TimeoutError", "OSError", "Exception"))
+
+
+def due_deadline(machine: Machine, number: int, _: int) -> None:
     scope = machine.state.scopes[number]
     allowed = scope.deadline_ns or 0
     if number == 0:
@@ -88,10 +98,21 @@ def due_deadline(machine: Machine, number: int) -> None:
         machine.reach_limit(number, "deadline_s", allowed, machine.now - scope.opened_at)
 
 
-_DUE: dict[str, Callable[[Machine, int], None]] = {
+def due_hedge(machine: Machine, number: int, _: int) -> None:
+    """The attempt has taken too long: start another beside it, if there is room."""
+    task = machine.state.tasks[number]
+    try:
+        args = arguments(machine.state, task)
+    except LookupError:
+        return
+    starting.start_beside(machine, task, args, machine.state.modes.get(number, ""))
+
+
+_DUE: dict[str, Callable[[Machine, int, int], None]] = {
     "backoff": due_backoff,
     "timer": due_timer,
     "answer": signals.due_answer,
     "timeout": due_timeout,
+    "hedge": due_hedge,
     "deadline": due_deadline,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from makespan.graph.node import Effect, Kind
-from makespan.machine import compensation, requests, signals, starting
+from makespan.machine import beside, compensation, requests, signals, starting
 from makespan.machine.facts import (
     AttemptUnknown,
     LimitReached,
@@ -51,8 +51,9 @@ def cancel(machine: Machine, task: TaskState, why: str) -> None:
         lingers = True
         machine.running.discard(number)
         starting.leave_scopes(machine, task)
-        machine.lingering[(number, task.attempt)] = "cancel"
-        machine.out.commands.append(StopAttempt(number, task.attempt, why))
+        for attempt in beside.in_flight(machine.state, task):
+            machine.lingering[(number, attempt)] = "cancel"
+            machine.out.commands.append(StopAttempt(number, attempt, why))
         if task.declaration.options.effect == Effect.IRREVERSIBLE:
             machine.emit(AttemptUnknown(number, machine.now, why, lingers))
             machine.out.sync = True
@@ -87,7 +88,8 @@ def stop_run(machine: Machine, reason: str, detail: str) -> None:
     for number in sorted(machine.running):
         task = machine.state.tasks[number]
         if task.declaration.options.effect != Effect.IRREVERSIBLE:
-            machine.out.commands.append(StopAttempt(number, task.attempt, reason))
+            for attempt in beside.in_flight(machine.state, task):
+                machine.out.commands.append(StopAttempt(number, attempt, reason))
 
 
 def look_for_the_end(machine: Machine) -> None:
@@ -101,6 +103,7 @@ def look_for_the_end(machine: Machine) -> None:
             pause(machine, *machine.stopping)
         elif (
             not machine.ready
+            and not machine.undecided
             and machine.next_live_deadline() is None
             and not machine.queued
             and not signals.waits_for_the_world(machine)

@@ -18,7 +18,7 @@ from makespan.machine.facts import (
     TaskSkipped,
     TaskSucceeded,
 )
-from makespan.machine.records import Status, TaskState
+from makespan.machine.records import Flight, Status, TaskState
 from makespan.values import Usage
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ _OUTCOME, _FIRST = Mode.OUTCOME, Kind.FIRST  # an enum's attributes cost 50 ns e
 
 def attempt_started(state: State, fact: AttemptStarted) -> None:
     task = state.tasks[fact.task]
+    if fact.mode:
+        state.modes[fact.task] = fact.mode
+    if fact.beside:
+        start_beside(state, task, fact)
+        return
     task.status = _RUNNING
     task.attempt += 1
     task.started_at = fact.at
@@ -40,6 +45,38 @@ def attempt_started(state: State, fact: AttemptStarted) -> None:
         task.reserved = fact.reserved
         for number in state.scopes[task.spec.scope].budgeted:
             state.scopes[number].reserved += fact.reserved
+
+
+def start_beside(state: State, task: TaskState, fact: AttemptStarted) -> None:
+    """One more attempt of a task that runs: from now on each holds its own reservation."""
+    flights = state.beside.get(task.number)
+    if flights is None:
+        first = Flight(task.reserved, task.started_at, state.modes.get(task.number, ""))
+        flights = state.beside[task.number] = {task.attempt: first}
+        task.reserved = 0
+    task.attempt += 1
+    flights[task.attempt] = Flight(fact.reserved, fact.at, fact.mode)
+    state.at = fact.at
+    for number in state.scopes[task.spec.scope].budgeted if fact.reserved else ():
+        state.scopes[number].reserved += fact.reserved
+
+
+def land(state: State, task: TaskState, attempt: int) -> bool:
+    """One of several attempts is over: its reservation is the task's again, to be settled. Whether others fly on."""
+    flights = state.beside.get(task.number)
+    if flights is None:
+        return False
+    flight = flights.pop(attempt, None)
+    task.reserved = flight.reserved if flight is not None else 0
+    if not flights:
+        del state.beside[task.number]
+    return bool(flights)
+
+
+def linger_others(state: State, task: TaskState) -> None:
+    """The task is over: what its other attempts reserved stays reserved until they are seen to stop."""
+    for attempt, flight in state.beside.pop(task.number, {}).items():
+        state.lingering[(task.number, attempt)] = flight.reserved
 
 
 def charge(state: State, task: TaskState, cost: int, usage: Usage | None) -> None:
@@ -55,10 +92,10 @@ def charge(state: State, task: TaskState, cost: int, usage: Usage | None) -> Non
         state.usage = state.usage + usage
 
 
-def linger(state: State, task: TaskState) -> None:
+def linger(state: State, task: TaskState, attempt: int = 0) -> None:
     """Keep what the attempt reserved until it is seen to end."""
     if task.reserved:
-        state.lingering[(task.number, task.attempt)] = task.reserved
+        state.lingering[(task.number, attempt or task.attempt)] = task.reserved
         task.reserved = 0
 
 
@@ -74,7 +111,9 @@ def succeeded(state: State, fact: TaskSucceeded) -> None:
     task.value = fact.value
     task.cached = fact.cached
     if state.lingering:
-        unlinger(state, task, task.attempt)
+        unlinger(state, task, fact.attempt or task.attempt)
+    if state.beside and land(state, task, fact.attempt):
+        linger_others(state, task)
     if task.reserved or fact.cost or fact.usage is not None:
         charge(state, task, fact.cost, fact.usage)
     end(state, task, _SUCCEEDED, fact.at)
@@ -82,15 +121,17 @@ def succeeded(state: State, fact: TaskSucceeded) -> None:
 
 def attempt_failed(state: State, fact: AttemptFailed) -> None:
     task = state.tasks[fact.task]
-    task.failures += 1
+    flies_on = bool(state.beside) and land(state, task, fact.attempt)
     task.errors = (*task.errors, fact.error)
     if fact.lingers:
-        linger(state, task)
+        linger(state, task, fact.attempt)
     elif state.lingering:
-        unlinger(state, task, task.attempt)
+        unlinger(state, task, fact.attempt or task.attempt)
     charge(state, task, fact.cost, fact.usage)
-    task.status = _WAITING
     state.at = fact.at
+    if not flies_on:  # several attempts beside each other are one try
+        task.failures += 1
+        task.status = _WAITING
 
 
 def retry_scheduled(state: State, fact: RetryScheduled) -> None:
@@ -105,6 +146,7 @@ def failed(state: State, fact: TaskFailed) -> None:
         task.errors = (*task.errors, fact.error)
     charge(state, task, 0, None)
     task.cause = fact.cause
+    linger_others(state, task)
     state.failed.append(task.number)
     end(state, task, Status.FAILED, fact.at)
 
@@ -119,16 +161,19 @@ def cancelled(state: State, fact: TaskCancelled) -> None:
     task = state.tasks[fact.task]
     if fact.lingers:
         linger(state, task)
+    linger_others(state, task)
     charge(state, task, 0, None)
     end(state, task, Status.CANCELLED, fact.at)
 
 
 def interrupted(state: State, fact: AttemptInterrupted) -> None:
     task = state.tasks[fact.task]
-    charge(state, task, 0, None)
-    task.status = _WAITING
+    flies_on = bool(state.beside) and land(state, task, fact.attempt)
+    charge(state, task, fact.cost, None)
     state.at = fact.at
-    state.agenda.candidates.append(task.number)
+    if not flies_on:
+        task.status = _WAITING
+        state.agenda.candidates.append(task.number)
 
 
 def unknown(state: State, fact: AttemptUnknown) -> None:

@@ -29,6 +29,7 @@ from makespan.machine import (
     edits,
     ending,
     joins,
+    planning,
     reopening,
     requests,
     retrying,
@@ -44,7 +45,9 @@ from makespan.machine.facts import (
     TaskSkipped,
     TaskSucceeded,
 )
+from makespan.machine.hedging import Estimates
 from makespan.machine.observations import (
+    Allotted,
     Answered,
     AttemptRaised,
     AttemptStopped,
@@ -103,6 +106,8 @@ class Machine:
         slots: Slots | None = None,
         cache: Cache | None = None,
         policy: Policy | None = None,
+        plans: Callable[[Declaration], bool] | None = None,
+        estimates: Estimates | None = None,
     ) -> None:
         self.state = state
         self.bodies = bodies
@@ -112,6 +117,22 @@ class Machine:
         self.replay = Replay()
         self.policy = policy
         self.ready = ReadyQueue(state, policy)
+        self.plans = plans
+        """Whether a planner chooses how a task is done; None without one."""
+        self.undecided: dict[int, None] = {}
+        """Ready tasks for which the planner has not chosen, in order."""
+        self.asking = False
+        """Whether a question to the planner is out."""
+        self.asked_about: tuple[int, int, int] | None = None
+        """How things stood when it was last asked."""
+        self.allotted: dict[int, tuple[str, int]] = {}
+        """Task → (mode, samples) as the planner chose."""
+        self.modes: dict[str, str] = dict(state.started.modes) if state.started is not None else {}
+        self.estimates = estimates
+        self.durations: dict[tuple[str, str], list[int]] = {}
+        """(key, mode) → how long attempts took, sorted; of tasks that may be hedged."""
+        self.unwatched: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        """Attempts that started before enough was known of their duration."""
         self.running: set[int] = set()
         self.lingering: dict[tuple[int, int], str] = {}
         """Attempts told to stop whose end has not been seen: they still hold their slot."""
@@ -163,6 +184,8 @@ class Machine:
             self.emit(fact)
         for scope in self.state.scopes:
             self.watch_deadline(scope.number)
+        if self.state.started is not None and self.state.started.modes:
+            self.modes = dict(self.state.started.modes)
         self._check_size()
         return self.finish_turn()
 
@@ -210,7 +233,7 @@ class Machine:
                 self._allow_diverged(task)
         root = self.state.scopes[0]
         if root.deadline_ns is not None and root.deadline_ns <= self.now:
-            deadlines.due_deadline(self, 0)
+            deadlines.due_deadline(self, 0, 0)
         for answer in decided:
             self._decided(answer)
         if cancel is not None:
@@ -224,7 +247,7 @@ class Machine:
         self.emit(RunResumed(self.now))
         for task in list(self.state.tasks):
             if task.status == Status.RUNNING and task.kind == Kind.CALL:
-                attempts.end_without_outcome(self, task, "the process ended")
+                attempts.end_lost(self, task, "the process ended")
         self._cancel_asked(CancelAsked(self.now, author))
         return self.finish_turn()
 
@@ -252,7 +275,10 @@ class Machine:
     @property
     def in_flight(self) -> int:
         """Attempts that hold a slot."""
-        return len(self.running) + len(self.lingering)
+        count = len(self.running) + len(self.lingering)
+        if self.state.beside:
+            count += sum(len(flights) - 1 for flights in self.state.beside.values())
+        return count
 
     # ------------------------------------------------------------ building blocks
 
@@ -387,7 +413,10 @@ class Machine:
                 signals.ask_approval(self, task)
                 return
             task.status = _READY
-            self.ready.push(number, task.declaration.options.priority)
+            if self.plans is None:
+                self.ready.push(number, task.declaration.options.priority)
+            else:
+                planning.queue(self, task)
         elif kind == Kind.VALUE:
             self._compute(task)
         elif kind == Kind.MAP:
@@ -428,6 +457,8 @@ class Machine:
         agenda = self.state.agenda
         if agenda.candidates or agenda.emptied or agenda.doomed or agenda.joins:
             return self.finish_turn()
+        if self.undecided:
+            planning.ask(self)
         ending.look_for_the_end(self)
         if self.state.started is not None and self.state.started.sync:
             self.out.sync = True
@@ -451,6 +482,7 @@ _DECIDE: dict[type, Callable[[Machine, Any], None]] = {
     AttemptStopped: attempts.attempt_stopped,
     Tick: deadlines.tick,
     Granted: Machine._granted,
+    Allotted: planning.allotted,
     CancelAsked: Machine._cancel_asked,
     EditAsked: Machine._edit_asked,
     ReopenAsked: reopening.decide,

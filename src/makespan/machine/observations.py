@@ -63,6 +63,21 @@ class Granted(_Observation, frozen=True, gc=False):
     task: int
 
 
+class Choice(msgspec.Struct, frozen=True, gc=False):
+    """How a planner wants a task done."""
+
+    task: int
+    mode: str
+    samples: int = 1
+    """Attempts that start together; the first success wins."""
+
+
+class Allotted(_Observation, frozen=True, gc=False):
+    """A planner's answer to `AskPlanner`. Choices for tasks that wait for none any more are stale and dropped."""
+
+    choices: tuple[Choice, ...]
+
+
 class CancelAsked(_Observation, frozen=True, gc=False):
     author: str = ""
 
@@ -119,6 +134,7 @@ Observation = (
     | AttemptStopped
     | Tick
     | Granted
+    | Allotted
     | CancelAsked
     | EditAsked
     | ReopenAsked
@@ -160,7 +176,39 @@ class EndRun(msgspec.Struct, frozen=True, gc=False):
     status: str
 
 
-Command = StartAttempt | StopAttempt | EndRun
+class PlanTask(msgspec.Struct, frozen=True, gc=False):
+    """A task that has not ended, as a planner sees it."""
+
+    number: int
+    key: str
+    modes: tuple[str, ...]
+    """Empty for what takes no attempt."""
+    sources: tuple[int, ...]
+    """Tasks that have not ended and that it waits for."""
+    is_asked: bool
+    """Whether it is ready and waits for the planner's choice."""
+    flights: tuple[tuple[str, int], ...]
+    """(mode, started at) of its attempts in flight."""
+
+
+class PlanView(msgspec.Struct, frozen=True, gc=False):
+    """What a planner decides on: the rest of the run, in nanoseconds since its start and nano-USD."""
+
+    at: int
+    seed: int
+    deadline_ns: int | None
+    budget_left: int | None
+    """What is neither spent nor reserved."""
+    tasks: tuple[PlanTask, ...]
+
+
+class AskPlanner(msgspec.Struct, frozen=True, gc=False):
+    """Choose how the asked tasks are done; the answer comes back as `Allotted`."""
+
+    view: PlanView
+
+
+Command = StartAttempt | StopAttempt | EndRun | AskPlanner
 
 
 # ---------------------------------------------------------------- live bodies

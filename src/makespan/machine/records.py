@@ -75,6 +75,14 @@ class TaskState(msgspec.Struct, gc=False):
         return self.status >= _SUCCEEDED
 
 
+class Flight(msgspec.Struct, frozen=True, gc=False):
+    """One of several attempts of a task that are in flight together."""
+
+    reserved: int
+    started_at: int
+    mode: str = ""
+
+
 class ScopeState(msgspec.Struct, gc=False):
     """One scope: what it allows and what it used."""
 

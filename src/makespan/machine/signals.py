@@ -143,7 +143,7 @@ def _received(machine: Machine, name: str, value: bytes, message_id: str, author
     return len(machine.state.messages) - 1
 
 
-def due_answer(machine: Machine, number: int) -> None:
+def due_answer(machine: Machine, number: int, _: int = 0) -> None:
     """Nobody answered in time: the default, or a failure."""
     task = machine.state.tasks[number]
     wait = task.declaration.wait

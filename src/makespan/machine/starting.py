@@ -6,7 +6,7 @@ from heapq import heappush
 from typing import TYPE_CHECKING
 
 from makespan.graph.node import Effect, Kind
-from makespan.machine import budget, requests, signals
+from makespan.machine import beside, budget, hedging, planning, requests, signals
 from makespan.machine.facts import AttemptStarted, ScopeAdded
 from makespan.machine.observations import Found, StartAttempt
 from makespan.machine.policy import Rank
@@ -27,7 +27,7 @@ def start_ready(machine: Machine) -> bool:
         return False
     state, ready, body_started = machine.state, machine.ready, False
     most = state.limits.running
-    while ready and len(machine.running) + len(machine.lingering) < most:
+    while ready and machine.in_flight < most:
         task = state.tasks[ready.pop()]
         if task.status != _READY:
             if machine.crowded:
@@ -63,9 +63,9 @@ def start_call(machine: Machine, task: TaskState) -> None:
             wait_for_result(machine, task)
             return
         is_hit = found is Found.HIT
-    reserved = 0
+    reserved, mode = 0, planning.mode_of(machine, task)
     if (options.priced or options.budget is not None) and not is_hit:
-        quote = budget.reserve(machine, task, args)
+        quote = budget.reserve(machine, task, args, mode)
         if quote is None:
             leave_scopes(machine, task)
             return
@@ -84,15 +84,24 @@ def start_call(machine: Machine, task: TaskState) -> None:
         wait_for_result(machine, task)
         return
     machine.running.add(number)
-    machine.emit(AttemptStarted(number, machine.now, reserved))
+    machine.emit(AttemptStarted(number, machine.now, reserved, (), mode))
     if reserved or options.effect == _IRREVERSIBLE:
         machine.out.sync = True
+    order(machine, task, args, reserved, mode)
+    if machine.allotted:
+        start_samples(machine, task, args, mode)
+    if options.hedge is not None and not is_hit:
+        hedging.watch(machine, task, mode)
+
+
+def order(machine: Machine, task: TaskState, args: bytes, reserved: int, mode: str) -> None:
+    """Command the attempt that was just started, and watch its time."""
+    options, spec = task.declaration.options, task.spec
     if options.timeout_ns is not None:
-        heappush(machine.heap, (machine.now + options.timeout_ns, number, task.attempt, "timeout"))
-    spec = task.spec
+        heappush(machine.heap, (machine.now + options.timeout_ns, task.number, task.attempt, "timeout"))
     machine.out.commands.append(
         StartAttempt(
-            number,
+            task.number,
             task.attempt,
             TaskId(spec.id),
             task.declaration,
@@ -101,8 +110,37 @@ def start_call(machine: Machine, task: TaskState) -> None:
             reserved,
             task.errors[-1].message if task.errors else "",
             task.generation,
+            mode,
         )
     )
+
+
+def start_beside(machine: Machine, task: TaskState, args: bytes, mode: str) -> bool:
+    """One more attempt of a running task, where slots and budgets have room for it now; whether they had."""
+    if machine.stopping is not None or machine.in_flight >= machine.state.limits.running:
+        return False
+    quote = budget.room_for(machine, task, args, mode)
+    if quote is None:
+        return False
+    needs, next_attempt = task.declaration.options.needs, task.attempt + 1
+    if needs and machine.slots is not None:
+        rank = rank_of(machine, task)
+        if not machine.slots.ask(task.number, next_attempt, needs, machine.now, rank):
+            machine.slots.release(task.number, next_attempt)
+            return False
+    machine.emit(AttemptStarted(task.number, machine.now, quote, (), mode, True))
+    if quote:
+        machine.out.sync = True
+    order(machine, task, args, quote, mode)
+    return True
+
+
+def start_samples(machine: Machine, task: TaskState, args: bytes, mode: str) -> None:
+    """The further attempts that the planner wants, as far as there is room."""
+    _, samples = machine.allotted.pop(task.number, ("", 1))
+    if beside.may_have_company(task):
+        while samples > 1 and start_beside(machine, task, args, mode):
+            samples -= 1
 
 
 def wait_for_result(machine: Machine, task: TaskState) -> None:

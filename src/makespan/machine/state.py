@@ -15,7 +15,7 @@ from makespan.errors import ErrorRecord
 from makespan.graph.node import Declaration
 from makespan.machine import fold_attempts, fold_graph, fold_run
 from makespan.machine.facts import Fact, Limits, MapExpanded, RunStarted
-from makespan.machine.records import Agenda, Mail, ScopeEvent, ScopeState, TaskState
+from makespan.machine.records import Agenda, Flight, Mail, ScopeEvent, ScopeState, TaskState
 from makespan.values import Blob, Usage, Value
 
 
@@ -63,6 +63,10 @@ class State:
         self.late_cost = 0
         self.lingering: dict[tuple[int, int], int] = {}
         """(task, attempt) → nano-USD still reserved for an attempt that ended for its task but may still run."""
+        self.beside: dict[int, dict[int, Flight]] = {}
+        """Task → its attempts in flight, by number; only tasks that have, or just had, more than one."""
+        self.modes: dict[int, str] = {}
+        """Task → the mode of its latest attempt, where one was chosen."""
         self.diverged: dict[int, int] = {}
         self.graph_at_hand: Sequence[Fact] = ()
         """What the next `GraphAdded` holds, if it was just encoded here."""

@@ -121,7 +121,7 @@ class Attempts:
             session=self._session,
             scheduled_ns=self.scheduled[0],
             zone=self.scheduled[1],
-            models=options.models,
+            models=(command.mode,) if command.mode else options.models,
             stream=options.stream,
             files=self._files,
             units=self._units(*attempt) if options.needs and self._units is not None else None,

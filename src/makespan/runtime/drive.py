@@ -11,24 +11,30 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from makespan.errors import EngineBug, EngineError, JournalError, StoreBusy
+from makespan.logs import logger
 from makespan.machine.facts import Fact, RunResumed, encode_facts
 from makespan.machine.machine import Machine, Turn
 from makespan.machine.observations import (
+    Allotted,
+    AskPlanner,
     CancelAsked,
+    Choice,
     Command,
     EndRun,
     Interrupted,
     Observation,
+    PlanView,
     StartAttempt,
     StopAttempt,
     Tick,
 )
 from makespan.machine.state import State
-from makespan.ports import Timer, World
+from makespan.ports import Planner, Timer, World
 from makespan.runtime.attempts import Attempts
 from makespan.runtime.committer import Committer
 from makespan.store_port import CacheChange, Lease, LedgerChange, TurnRecord
 
+LOG = logger("makespan.drive")
 Watcher = Callable[[Sequence[Fact], State], None]
 
 
@@ -80,6 +86,7 @@ class Driver:
         self._timer: Timer | None = None
         self._timer_at: int | None = None
         self.is_over = False
+        self.planner: Planner | None = None
         self.give_up: Callable[[CancelAsked | Interrupted], Turn] | None = None
         """Set while the run waits in the line of its session: then only what ends it is heard, and this ends it."""
         self._announces = False
@@ -179,7 +186,22 @@ class Driver:
             elif type(command) is EndRun:
                 self._stop(None, None)
                 return
+            elif type(command) is AskPlanner:
+                self._ask(command.view)
         self._arm()
+
+    def _ask(self, view: PlanView) -> None:
+        """Let the planner think, off the loop: what ends meanwhile is not held up."""
+        assert self.planner is not None
+        choose = self.planner.choose
+
+        def done(choices: Sequence[Choice] | None, error: BaseException | None) -> None:
+            if error is not None:
+                LOG.error("the planner failed, so tasks are done in their first mode: %s", error)
+            if not self.is_over:
+                self.post(Allotted(self.clock(), tuple(choices or ())))
+
+        self._world.in_thread(lambda: choose(view), done)
 
     def _arm(self) -> None:
         """One timer for the earliest deadline of the run."""

@@ -17,9 +17,12 @@ import msgspec
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Declaration
 from makespan.machine.broker import Broker, Needs
-from makespan.machine.facts import RunStarted, encode_facts
+from makespan.machine.facts import Limits, RunStarted, encode_facts
+from makespan.machine.hedging import Estimates
 from makespan.machine.machine import Machine, Turn
 from makespan.machine.observations import (
+    Allotted,
+    AskPlanner,
     AttemptRaised,
     AttemptStopped,
     AttemptSucceeded,
@@ -35,6 +38,7 @@ from makespan.machine.observations import (
 from makespan.machine.opening import Opening
 from makespan.machine.policy import NO_RANK, Policy, Rank
 from makespan.machine.state import State
+from makespan.ports import Planner
 from makespan.profiles.profile import Drawn, Profile
 from makespan.sim.draws import draws
 from makespan.values import NONE_VALUE, TaskId
@@ -74,6 +78,7 @@ class Simulation:
         attempts: how each attempt goes; `drawn_from` makes it from a profile.
         billed: what a stopped attempt costs: all of it (`full`), or its share of the time it ran (`elapsed`).
         stop_ns: how long an attempt that was told to stop takes to do so.
+        so_far: the state of a run that was cut: the rest of it is simulated, on this very state.
     Cost: about 20 µs a task.
     """
 
@@ -84,17 +89,29 @@ class Simulation:
         attempts: Attempts,
         *,
         policy: Policy | None = None,
+        planner: Planner | None = None,
+        estimates: Estimates | None = None,
         broker: Broker | None = None,
         pricing: Pricing | None = None,
         bodies: Bodies | None = None,
         billed: Literal["full", "elapsed"] = "full",
         stop_ns: int = 0,
         keep_journal: bool = False,
+        so_far: State | None = None,
     ) -> None:
         self._blobs = dict(opening.blobs)
-        self.state = State(self._blobs.__getitem__)
+        self.state = State(self._blobs.__getitem__) if so_far is None else so_far
         self._slots = None if broker is None else _Slots(broker, header.run_id)
-        self.machine = Machine(self.state, bodies=bodies, pricing=pricing, slots=self._slots, policy=policy)
+        self._planner = planner
+        self.machine = Machine(
+            self.state,
+            bodies=bodies,
+            pricing=pricing,
+            slots=self._slots,
+            policy=policy,
+            plans=None if planner is None else planner.wants,
+            estimates=estimates,
+        )
         self._attempts, self._billed, self._stop_ns = attempts, billed, stop_ns
         self._events: list[tuple[int, int, int, Observation]] = []
         self._running: dict[tuple[int, int], tuple[int, Drawn]] = {}
@@ -102,8 +119,12 @@ class Simulation:
         self._keep, self.journal = keep_journal, list[bytes]()
         self.starts: list[StartAttempt] = []
         """Every start, in the order of the decisions."""
-        self.now = 0
-        self._take(self.machine.begin([header, *opening.facts], opening.graph))
+        self.now = self.state.at
+        if so_far is None:
+            first = self.machine.begin([header, *opening.facts], opening.graph)
+        else:
+            first = self.machine.resume(self.now, budget=None, deadline_ns=None, on_change="stop")
+        self._take(first)
 
     def run(self, until_ns: int | None = None) -> Outcome:
         """Go on until the run ends or pauses, nothing is to come, or `until_ns`."""
@@ -154,6 +175,8 @@ class Simulation:
                 self._stop(command.task, command.attempt, command.why)
             elif type(command) is EndRun:
                 self._events.clear()
+            elif type(command) is AskPlanner and self._planner is not None:
+                self._post(self.now, Allotted(self.now, tuple(self._planner.choose(command.view))))
         if self._slots is not None:
             self._grant(self._slots.broker)
 
@@ -236,5 +259,12 @@ def header(
     Args:
         root: id of the task whose end is the run's. fields: any other field of `RunStarted`, `limits` for one.
     """
-    values = {"run_id": f"s-{seed}", "workflow": "", "inputs": b"\x80", "started_wall_ns": 0, **fields}
+    values = {
+        "run_id": f"s-{seed}",
+        "workflow": "",
+        "inputs": b"\x80",
+        "started_wall_ns": 0,
+        "limits": Limits(),
+        **fields,
+    }
     return RunStarted(root=root, seed=seed, budget=budget, deadline_ns=deadline_ns, **values)  # type: ignore[arg-type]

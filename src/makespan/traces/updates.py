@@ -193,7 +193,7 @@ def _message_refused(fact: f.MessageRefused, state: State, wanted: frozenset[str
 
 def _started(fact: f.AttemptStarted, state: State, wanted: frozenset[str]) -> Iterator[Update]:
     task = state.tasks[fact.task]
-    if task.kind == Kind.CALL and task.attempt > 1:
+    if task.kind == Kind.CALL and task.attempt > 1 and not fact.beside:
         yield _of("discard", task, fact.at, attempt=task.attempt - 1)
     wait = task.declaration.wait
     if wait is not None and not wait.name:
@@ -207,7 +207,11 @@ def _succeeded(fact: f.TaskSucceeded, state: State, wanted: frozenset[str]) -> I
     if task.kind in SHOWN_KINDS:
         kind = "cached" if fact.cached else "finished"
         value = _plain(state, fact.value) if kind in wanted else None
-        yield _of(kind, task, fact.at, value=value, cost_usd=fact.cost / 1e9)
+        attempt = fact.attempt or task.attempt
+        yield _of(kind, task, fact.at, value=value, cost_usd=fact.cost / 1e9, attempt=attempt)
+        if fact.attempt:
+            for number, other in [which for which in state.lingering if which[0] == fact.task]:
+                yield _of("discard", state.tasks[number], fact.at, attempt=other)
 
 
 def _taken(fact: f.MessageTaken, state: State, wanted: frozenset[str]) -> Iterator[Update]:

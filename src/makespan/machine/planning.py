@@ -1,0 +1,94 @@
+"""The door of a planner: ready tasks with several modes wait until it has chosen a mode and a number of samples.
+
+    ready ──▶ undecided ──AskPlanner(view)──▶ planner, off the loop ──Allotted──▶ ready queue
+
+One question at a time. Choices that come too late are dropped; what the planner leaves out while nothing else runs is
+done as it would be without a planner, so that a run never waits for ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from makespan.graph.node import Kind
+from makespan.machine.observations import Allotted, AskPlanner, PlanTask, PlanView
+from makespan.machine.records import Status, TaskState
+
+if TYPE_CHECKING:
+    from makespan.machine.machine import Machine
+
+SAMPLES_LIMIT = 256
+"""Most attempts of one task at a time, whatever a planner says."""
+
+
+def queue(machine: Machine, task: TaskState) -> None:
+    """A task is ready: into the queue, or before the planner."""
+    if task.kind == Kind.CALL and machine.plans is not None and machine.plans(task.declaration):
+        machine.undecided[task.number] = None
+        machine.asked_about = None
+    else:
+        machine.ready.push(task.number, task.declaration.options.priority)
+
+
+def mode_of(machine: Machine, task: TaskState) -> str:
+    """The mode of the next attempt: the planner's choice, the run's, or none."""
+    if task.number in machine.allotted:
+        return machine.allotted[task.number][0]
+    return machine.modes.get(task.declaration.key, "") if machine.modes else ""
+
+
+def ask(machine: Machine) -> None:
+    """Ask the planner about the undecided, unless a question is out or nothing has changed since its last answer."""
+    if machine.stopping is not None or machine.asking:
+        return
+    for number in [n for n in machine.undecided if machine.state.tasks[n].status != Status.READY]:
+        del machine.undecided[number]
+    news = (len(machine.state.finish_log), len(machine.undecided), machine.in_flight)
+    if not machine.undecided or news == machine.asked_about:
+        return
+    machine.asked_about, machine.asking = news, True
+    machine.out.commands.append(AskPlanner(view_of(machine)))
+
+
+def allotted(machine: Machine, seen: Allotted) -> None:
+    """The planner's answer."""
+    machine.asking = False
+    for choice in seen.choices:
+        task = machine.state.tasks[choice.task]
+        if choice.task in machine.undecided and choice.samples > 0:
+            del machine.undecided[choice.task]
+            machine.allotted[choice.task] = choice.mode, min(choice.samples, SAMPLES_LIMIT)
+            machine.ready.push(choice.task, task.declaration.options.priority)
+    if machine.undecided and not machine.ready and not machine.running and not machine.lingering:
+        for number in machine.undecided:
+            machine.ready.push(number, machine.state.tasks[number].declaration.options.priority)
+        machine.undecided.clear()
+
+
+def view_of(machine: Machine) -> PlanView:
+    """The rest of the run. Cost: O(tasks + edges) that have not ended."""
+    state = machine.state
+    root = state.scopes[0]
+    tasks = tuple([_plan_task(machine, task) for task in state.tasks if not task.is_final])
+    seed = state.started.seed if state.started is not None else 0
+    left = None if root.budget is None else max(root.budget - root.committed - root.reserved, 0)
+    return PlanView(machine.now, seed, root.deadline_ns, left, tasks)
+
+
+def _plan_task(machine: Machine, task: TaskState) -> PlanTask:
+    state = machine.state
+    options = task.declaration.options
+    sources = {number for number, _, _ in task.spec.sources if not state.tasks[number].is_final}
+    flights: tuple[tuple[str, int], ...] = ()
+    if task.number in state.beside:
+        flights = tuple((each.mode, each.started_at) for each in state.beside[task.number].values())
+    elif task.status == Status.RUNNING and task.kind == Kind.CALL:
+        flights = ((state.modes.get(task.number, ""), task.started_at),)
+    return PlanTask(
+        task.number,
+        task.declaration.key,
+        options.models if task.kind == Kind.CALL else (),
+        tuple(sorted(sources)),
+        task.number in machine.undecided,
+        flights,
+    )
