@@ -202,8 +202,8 @@ def _succeeded_beside(machine: Machine, task: TaskState, seen: AttemptSucceeded)
         _raised_beside(machine, task, AttemptRaised(seen.at, seen.task, seen.attempt, error, seen.cost, seen.usage))
         return
     if task.declaration.options.hedge is not None:
-        for each in flights.values():  # how long the losers would have taken is only known to be longer
-            hedging.learn(machine, task, machine.now - each.started_at)
+        for attempt, each in flights.items():
+            hedging.learn(machine, task, machine.now - each.started_at, is_winner=attempt == seen.attempt)
     others = [attempt for attempt in flights if attempt != seen.attempt]
     free(machine, task, seen.attempt)
     if seen.cost:

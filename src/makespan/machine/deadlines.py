@@ -12,7 +12,6 @@ from makespan.machine import attempts, beside, ending, planning, signals, starti
 from makespan.machine.facts import AttemptFailed
 from makespan.machine.observations import StopAttempt, Tick
 from makespan.machine.records import ScopeState, Status
-from makespan.machine.resolve import arguments
 from makespan.values import NONE_VALUE
 
 if TYPE_CHECKING:
@@ -98,14 +97,9 @@ def due_deadline(machine: Machine, number: int, _: int) -> None:
         machine.reach_limit(number, "deadline_s", allowed, machine.now - scope.opened_at)
 
 
-def due_hedge(machine: Machine, number: int, _: int) -> None:
-    """The attempt has taken too long: start another beside it, if there is room."""
-    task = machine.state.tasks[number]
-    try:
-        args = arguments(machine.state, task)
-    except LookupError:
-        return
-    starting.start_beside(machine, task, args, machine.state.modes.get(number, ""))
+def due_hedge(machine: Machine, number: int, attempt: int) -> None:
+    """The attempt has taken too long: another one starts beside it as soon as slots and budgets have room."""
+    machine.overdue[number] = attempt
 
 
 _DUE: dict[str, Callable[[Machine, int, int], None]] = {

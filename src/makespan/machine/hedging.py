@@ -1,12 +1,15 @@
 """A second attempt for what takes too long: when the first passes a quantile of its duration, and the budget allows.
 
-The duration model is the profile's where there is one, else what the run itself has seen of the same key and mode. The
-loser's time counts as seen too, as far as it got: leaving it out would lower the quantile with every hedge.
+The duration model is the profile's where there is one, else what the run itself has seen of the same key and mode. Of
+attempts in flight, and of losers, only that they take longer than so far is known: they are censored, and count so.
+Leaving them out would take the quickest for the usual, and lower the quantile with every hedge.
+Source of the estimator: Kaplan and Meier, "Nonparametric Estimation from Incomplete Observations" (1958).
 """
 
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Iterable
 from heapq import heappush
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +23,8 @@ SEEN_BEFORE_HEDGING = 20
 """Attempts of one key and mode that a run has seen before it trusts their quantile."""
 SEEN_LIMIT = 10_000
 """Durations of one key and mode that are remembered."""
+GROWTH = 1.1
+"""The quantile is looked at again when so many times as many attempts were seen."""
 
 
 class Estimates(Protocol):
@@ -30,38 +35,80 @@ class Estimates(Protocol):
         ...
 
 
+class Durations:
+    """How long attempts of one key and mode took in this run."""
+
+    def __init__(self) -> None:
+        self.ended: list[int] = []
+        self.dropped: list[int] = []
+        """How far losers got."""
+        self.unwatched: list[tuple[int, int]] = []
+        """(task, attempt) that started before enough was known."""
+        self.limit_ns: int | None = None
+        self._next_look = SEEN_BEFORE_HEDGING
+
+    def see(self, took_ns: int, *, is_winner: bool) -> None:
+        """An attempt is over, or was not needed any more."""
+        if len(self.ended) + len(self.dropped) < SEEN_LIMIT:
+            insort(self.ended if is_winner else self.dropped, took_ns)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether so much more was seen that the limit may be another."""
+        return len(self.ended) >= self._next_look
+
+    def look(self, q: float, in_flight: Iterable[int]) -> None:
+        """Estimate the limit again, from ends and from how long others are in flight. Cost: O(n log n)."""
+        self._next_look = max(int(len(self.ended) * GROWTH), len(self.ended) + 1)
+        self.limit_ns = quantile(self.ended, sorted([*self.dropped, *in_flight]), q)
+
+
+def quantile(ended: list[int], censored: list[int], q: float) -> int | None:
+    """The duration that a share `q` does not exceed, None where too few have come so far. Both lists are sorted."""
+    at_risk, still, passed = len(ended) + len(censored), 1.0, 0
+    for took in ended:
+        while passed < len(censored) and censored[passed] < took:
+            passed, at_risk = passed + 1, at_risk - 1
+        still *= 1 - 1 / at_risk
+        at_risk -= 1
+        if still <= 1 - q + 1e-12:
+            return took
+    return None
+
+
 def watch(machine: Machine, task: TaskState, mode: str) -> None:
     """An attempt has started: note when it will have taken too long."""
     if not beside.may_have_company(task) or task.number in machine.state.beside:
         return
     key = task.declaration.key
-    limit_ns = _limit_ns(machine, key, mode, task.declaration.options.hedge or 1.0)
-    if limit_ns is None:
-        machine.unwatched.setdefault((key, mode), []).append((task.number, task.attempt))
-    else:
-        heappush(machine.heap, (machine.now + limit_ns, task.number, task.attempt, "hedge"))
-
-
-def _limit_ns(machine: Machine, key: str, mode: str, q: float) -> int | None:
+    limit_ns: int | None = None
     if machine.estimates is not None:
-        known = machine.estimates.quantile_ns(key, mode, q)
-        if known is not None:
-            return known
-    seen = machine.durations.get((key, mode), ())
-    if len(seen) < SEEN_BEFORE_HEDGING:
-        return None
-    return seen[min(int(q * len(seen)), len(seen) - 1)]
+        limit_ns = machine.estimates.quantile_ns(key, mode, task.declaration.options.hedge or 1.0)
+    if limit_ns is None:
+        seen = machine.durations.get((key, mode))
+        if seen is None:
+            seen = machine.durations[(key, mode)] = Durations()
+        limit_ns = seen.limit_ns
+        if limit_ns is None:
+            seen.unwatched.append((task.number, task.attempt))
+            return
+    heappush(machine.heap, (machine.now + limit_ns, task.number, task.attempt, "hedge"))
 
 
-def learn(machine: Machine, task: TaskState, took_ns: int) -> None:
+def learn(machine: Machine, task: TaskState, took_ns: int, *, is_winner: bool = True) -> None:
     """An attempt is over, or was not needed any more; those that waited to be watched may be now."""
     which = task.declaration.key, machine.state.modes.get(task.number, "")
-    seen = machine.durations.setdefault(which, [])
-    if len(seen) < SEEN_LIMIT:
-        insort(seen, took_ns)
-    if len(seen) == SEEN_BEFORE_HEDGING:
-        tasks = machine.state.tasks
-        for number, attempt in machine.unwatched.pop(which, ()):
-            limit_ns = _limit_ns(machine, *which, tasks[number].declaration.options.hedge or 1.0)
-            due = tasks[number].started_at + (limit_ns or 0)
-            heappush(machine.heap, (max(due, machine.now), number, attempt, "hedge"))
+    seen = machine.durations.get(which)
+    if seen is None:
+        return  # the profile knows
+    seen.see(took_ns, is_winner=is_winner)
+    if not seen.is_due:
+        return
+    tasks, now = machine.state.tasks, machine.now
+    alike = [tasks[n] for n in machine.running if n != task.number and tasks[n].declaration.key == which[0]]
+    seen.look(task.declaration.options.hedge or 1.0, [now - each.started_at for each in alike])
+    if seen.limit_ns is not None:
+        for number, attempt in seen.unwatched:
+            due = max(tasks[number].started_at + seen.limit_ns, now)
+            heappush(machine.heap, (due, number, attempt, "hedge"))
+        seen.unwatched.clear()

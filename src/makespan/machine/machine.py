@@ -45,7 +45,7 @@ from makespan.machine.facts import (
     TaskSkipped,
     TaskSucceeded,
 )
-from makespan.machine.hedging import Estimates
+from makespan.machine.hedging import Durations, Estimates
 from makespan.machine.observations import (
     Allotted,
     Answered,
@@ -129,10 +129,10 @@ class Machine:
         """Task → (mode, samples) as the planner chose."""
         self.modes: dict[str, str] = dict(state.started.modes) if state.started is not None else {}
         self.estimates = estimates
-        self.durations: dict[tuple[str, str], list[int]] = {}
-        """(key, mode) → how long attempts took, sorted; of tasks that may be hedged."""
-        self.unwatched: dict[tuple[str, str], list[tuple[int, int]]] = {}
-        """Attempts that started before enough was known of their duration."""
+        self.overdue: dict[int, int] = {}
+        """Task → its attempt that has taken too long and shall have company."""
+        self.durations: dict[tuple[str, str], Durations] = {}
+        """(key, mode) → how long attempts took; of tasks that may be hedged, and of which no profile tells."""
         self.running: set[int] = set()
         self.lingering: dict[tuple[int, int], str] = {}
         """Attempts told to stop whose end has not been seen: they still hold their slot."""

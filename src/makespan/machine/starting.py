@@ -27,6 +27,8 @@ def start_ready(machine: Machine) -> bool:
         return False
     state, ready, body_started = machine.state, machine.ready, False
     most = state.limits.running
+    if machine.overdue:
+        hedge_overdue(machine)
     while ready and machine.in_flight < most:
         task = state.tasks[ready.pop()]
         if task.status != _READY:
@@ -133,6 +135,24 @@ def start_beside(machine: Machine, task: TaskState, args: bytes, mode: str) -> b
         machine.out.sync = True
     order(machine, task, args, quote, mode)
     return True
+
+
+def hedge_overdue(machine: Machine) -> None:
+    """Start a second attempt beside what has taken too long, before anything new: the run waits for stragglers."""
+    tasks = machine.state.tasks
+    for number, attempt in list(machine.overdue.items()):
+        task = tasks[number]
+        is_alone = task.status == Status.RUNNING and task.attempt == attempt and number not in machine.state.beside
+        if not is_alone or _hedge(machine, task):
+            del machine.overdue[number]
+
+
+def _hedge(machine: Machine, task: TaskState) -> bool:
+    try:
+        args = arguments(machine.state, task)
+    except LookupError:
+        return True
+    return start_beside(machine, task, args, machine.state.modes.get(task.number, ""))
 
 
 def start_samples(machine: Machine, task: TaskState, args: bytes, mode: str) -> None:

@@ -51,13 +51,18 @@ class ModeProfile(msgspec.Struct, frozen=True, omit_defaults=True):
     """Share of results that are right, where somebody has measured it."""
     seen: tuple[Seen, ...] = ()
     """Attempts to draw from; the figures above then summarise them."""
+    results: tuple[bytes, ...] = ()
+    """Encoded results to draw from, where a profile is written by hand; all are equally likely."""
 
     def draw(self, which: float, price: float, luck: float) -> Drawn:
         """One attempt, from three uniform numbers in [0, 1)."""
         if self.seen:
             row = self.seen[int(which * len(self.seen))]
             return Drawn(row.takes_ns, row.cost, row.ok, row.value)
-        return Drawn(self.duration.quantile(which), self.cost.quantile(price), luck < self.success)
+        ok, value = luck < self.success, None
+        if ok and self.results:  # below `success` the number is uniform again
+            value = self.results[int(luck / self.success * len(self.results))]
+        return Drawn(self.duration.quantile(which), self.cost.quantile(price), ok, value)
 
 
 class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -68,6 +73,8 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
     default: ModeProfile = ModeProfile(Constant(1_000_000_000))
     """For tasks that nothing is known of."""
     schema: int = SCHEMA
+    widths: dict[str, Distribution] = {}
+    """Task key → how many items its result had, where that was a list or a map went over it."""
 
     def of(self, key: str, mode: str = ANY) -> ModeProfile:
         """The figures of a mode; without a mode those of the task's first; `default` where nothing is known.
@@ -94,6 +101,10 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
         if mode == ANY and len(names) > 1 and ANY not in names:
             return sum(self.of(key, name).duration.mean for name in names) / len(names)
         return self.of(key, mode).duration.mean
+
+    def quantile_ns(self, key: str, mode: str, q: float) -> int | None:
+        """The duration that a share `q` of attempts does not exceed; None where nothing is known."""
+        return self.of(key, mode).duration.quantile(q) if self.modes(key) else None
 
     @property
     def digest(self) -> str:
