@@ -34,8 +34,11 @@ from makespan.machine.facts import (
     encode_facts,
     encode_graph,
 )
+from makespan.machine.hedging import Estimates
 from makespan.machine.machine import Machine, Turn
 from makespan.machine.observations import (
+    Allotted,
+    AskPlanner,
     AttemptRaised,
     AttemptStopped,
     AttemptSucceeded,
@@ -50,6 +53,7 @@ from makespan.machine.observations import (
 from makespan.machine.opening import graph_facts
 from makespan.machine.records import Status, TaskState
 from makespan.machine.state import State
+from makespan.ports import Planner
 from makespan.values import Nanos, TaskId, nano_usd, untyped
 
 SECOND = 1_000_000_000
@@ -138,7 +142,10 @@ class Life:
         pricing: Pricing | None = None,
         broker: Broker | None = None,
         look: Callable[[State, Fact], None] | None = None,
+        planner: Planner | None = None,
+        estimates: Estimates | None = None,
     ) -> None:
+        self.planner, self.estimates = planner, estimates
         self.script, self.pricing, self.broker, self.look = script, pricing, broker, look
         self.registry = registry or Registry()
         root, inputs = (nodes[-1].id if nodes else TaskId(b"")), b"\x80"
@@ -271,7 +278,10 @@ class Life:
     def _new_machine(self, state: State) -> None:
         slots = None if self.broker is None else Slots(self.broker)
         bodies = LiveBodies(self.registry, RUN, self.seed, 0) if self.is_live else None
-        self.machine = Machine(state, bodies=bodies, pricing=self.pricing, slots=slots)
+        plans = None if self.planner is None else self.planner.wants
+        self.machine = Machine(
+            state, bodies=bodies, pricing=self.pricing, slots=slots, plans=plans, estimates=self.estimates
+        )
         self.events: list[tuple[int, int, Observation]] = []
         self._acts: dict[tuple[int, int], Act] = {}
         self._sequence = 0
@@ -291,6 +301,9 @@ class Life:
                 self._start(command)
             elif isinstance(command, EndRun):
                 self.events.clear()
+            elif isinstance(command, AskPlanner):
+                assert self.planner is not None
+                self._post(self.now, Allotted(self.now, tuple(self.planner.choose(command.view))))
             else:
                 self._stop(command.task, command.attempt, command.why)
         if self.broker is not None:

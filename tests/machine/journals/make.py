@@ -19,7 +19,17 @@ from makespan.graph.node import Declaration, Options, Source
 from makespan.machine import retrying
 from makespan.machine.broker import Broker
 from makespan.machine.facts import Fact, RetryScheduled, decode_facts, encode_facts
-from makespan.machine.observations import Answered, CancelAsked, Decided, EditAsked, Interrupted, ReopenAsked, Sent
+from makespan.machine.observations import (
+    Answered,
+    CancelAsked,
+    Choice,
+    Decided,
+    EditAsked,
+    Interrupted,
+    PlanView,
+    ReopenAsked,
+    Sent,
+)
 from makespan.values import TaskId, Usage
 from tests.graph.samples import node, task
 from tests.machine.driver import SECOND, Act, Life, by_key, error
@@ -229,6 +239,47 @@ def retried() -> Life:
     return life
 
 
+@ms.task(models=["small", "large"], budget_usd=0.01, retries=2)
+def solve(x: int) -> int:
+    return x
+
+
+@ms.task(hedge=0.9)
+def fetch(x: int) -> int:
+    return x
+
+
+@ms.workflow
+def in_company(x: int) -> list[int]:
+    return ms.gather(solve(x), fetch(x))
+
+
+class Three:
+    """A planner that always wants three samples of the large model; it also knows what takes long."""
+
+    def wants(self, declaration: Declaration) -> bool:
+        return len(declaration.options.models) > 1
+
+    def choose(self, view: PlanView) -> list[Choice]:
+        return [Choice(each.number, "large", 3) for each in view.tasks if each.is_asked]
+
+    def quantile_ns(self, key: str, mode: str, q: float) -> int | None:
+        return 2 * SECOND
+
+
+def company() -> Life:
+    """Samples of which one fails and one is cut by a crash, and a hedge whose first attempt is the loser."""
+
+    def script(command: Any) -> Act:
+        if command.declaration.key.endswith("fetch"):
+            return Act(takes_ns=9 * SECOND if command.attempt == 1 else SECOND)
+        failed = error(retryable=True) if command.attempt in (1, 4) else None
+        return Act(takes_ns=command.attempt * SECOND, error=failed, cost=CENT // 2)
+
+    life = Life(in_company(1), script, planner=Three(), estimates=Three(), budget_usd=1).run(until=SECOND * 3 // 2)
+    return life.crash().resume().run()
+
+
 def _without_place(fact: Fact) -> Fact:
     """An error says where it was raised, and that is another folder on every machine."""
     error = getattr(fact, "error", None)
@@ -253,6 +304,7 @@ RUNS = {
         reopened,
         messages,
         retried,
+        company,
     )
 }
 USAGE = Usage(10, 2, 5)
