@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import measure, peers
+from bench import measure, peers, scheduling
 from bench.cases import CASES, has_engine
 from bench.measure import Figures
 from bench.table import rows
@@ -79,7 +79,9 @@ def measure_all(names: Sequence[str], quick: bool) -> tuple[dict[str, Figures], 
     for name in names:
         print(f"measuring {name}", file=sys.stderr)
         try:
-            results[name] = measure.in_fresh_process("bench", ["--child", name, *(["--quick"] if quick else [])])
+            arguments = ["--child", name, *(["--quick"] if quick else [])]
+            limit_s = scheduling.LIMITS_S.get(name, measure.CHILD_LIMIT_S)
+            results[name] = measure.in_fresh_process("bench", arguments, limit_s=limit_s)
         except RuntimeError as error:
             failures.append(Row(name, ours=str(error), passed=False))
     return results, failures

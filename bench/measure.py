@@ -95,7 +95,9 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def in_fresh_process(module: str, arguments: Sequence[str], python: str = sys.executable) -> Figures:
+def in_fresh_process(
+    module: str, arguments: Sequence[str], python: str = sys.executable, limit_s: float = CHILD_LIMIT_S
+) -> Figures:
     """Run `python -m module arguments` and read what it reports; RuntimeError with the reason if nothing."""
     try:
         child = subprocess.run(
@@ -104,10 +106,10 @@ def in_fresh_process(module: str, arguments: Sequence[str], python: str = sys.ex
             capture_output=True,
             text=True,
             check=False,
-            timeout=CHILD_LIMIT_S,
+            timeout=limit_s,
         )
     except subprocess.TimeoutExpired:
-        raise RuntimeError(f"no result after {CHILD_LIMIT_S} s") from None
+        raise RuntimeError(f"no result after {limit_s:g} s") from None
     reported = [line for line in child.stdout.splitlines() if line.startswith(MARK)]
     if child.returncode or not reported:
         last_line = (child.stderr.strip().splitlines() or ["no output"])[-1]

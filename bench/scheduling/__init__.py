@@ -7,11 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 
 from bench.measure import Figures
+from bench.scheduling import hedging, rcpsp
 from bench.table_row import Row
 
-TOPICS: tuple[ModuleType, ...] = ()
+TOPICS: tuple[ModuleType, ...] = (hedging, rcpsp)
 
 CASES: dict[str, Callable[[bool], Figures]] = {name: case for topic in TOPICS for name, case in topic.CASES.items()}
+LIMITS_S: dict[str, float] = {
+    name: limit_s for topic in TOPICS for name, limit_s in getattr(topic, "LIMITS_S", {}).items()
+}
+"""The cases of a topic's own `LIMITS_S`, if it has one: how long each may take instead of `measure.CHILD_LIMIT_S`."""
 
 
 def rows(results: Mapping[str, Figures]) -> Iterator[Row]:

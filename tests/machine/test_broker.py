@@ -225,6 +225,8 @@ class BrokerLaws(RuleBasedStateMachine):
         for other, theirs in self.asked:
             if other == who:
                 break
+            if other[0] != who[0]:
+                continue  # between runs fairness decides, not who came first
             assert not names.intersection(name for name, _ in theirs), f"{who} overtook {other}"
 
     @rule(
@@ -275,8 +277,8 @@ class BrokerLaws(RuleBasedStateMachine):
 
     @invariant()
     def no_pool_is_passed(self) -> None:
-        for name, size in self.broker.pools.items():
-            assert sum(dict(needs).get(name, 0) for needs in self.holding.values()) <= size
+        for name, pool in self.broker.pools.items():
+            assert sum(dict(needs).get(name, 0) for needs in self.holding.values()) <= pool.slots
 
     @invariant()
     def no_window_is_passed(self) -> None:

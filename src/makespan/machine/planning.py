@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from makespan.graph.node import Kind
+from makespan.graph.node import Effect, Kind
+from makespan.machine import beside
 from makespan.machine.observations import Allotted, AskPlanner, PlanTask, PlanView
 from makespan.machine.records import Status, TaskState
 
@@ -72,7 +73,7 @@ def view_of(machine: Machine) -> PlanView:
     tasks = tuple([_plan_task(machine, task) for task in state.tasks if not task.is_final])
     seed = state.started.seed if state.started is not None else 0
     left = None if root.budget is None else max(root.budget - root.committed - root.reserved, 0)
-    return PlanView(machine.now, seed, root.deadline_ns, left, tasks)
+    return PlanView(machine.now, seed, root.deadline_ns, left, tasks, state.limits.running)
 
 
 def _plan_task(machine: Machine, task: TaskState) -> PlanTask:
@@ -87,8 +88,19 @@ def _plan_task(machine: Machine, task: TaskState) -> PlanTask:
     return PlanTask(
         task.number,
         task.declaration.key,
-        options.models if task.kind == Kind.CALL else (),
+        (options.models or ("",)) if task.kind == Kind.CALL else (),
         tuple(sorted(sources)),
         task.number in machine.undecided,
         flights,
+        task.failures,
+        _tries_left(machine, task),
+        task.not_before if task.status == Status.BACKOFF else -1,
+        not beside.may_have_company(task),
     )
+
+
+def _tries_left(machine: Machine, task: TaskState) -> int:
+    """Tries that its `retries` allow for an ordinary failure."""
+    options = task.declaration.options
+    allowed = options.retries + 1 if options.effect != Effect.IRREVERSIBLE or options.retry_on else 1
+    return max(min(allowed, machine.state.limits.attempts) - task.failures, 1)
