@@ -150,3 +150,61 @@ def test_check_lists_problems_without_running_anything(folder: Path, workflow: s
 
 def test_version_is_printed() -> None:
     assert makespan("--version").out.startswith("makespan ")
+
+
+def test_trace_shows_another_run_as_the_plan() -> None:
+    makespan("run", "flows.py:chain", "--id", "one", "-q")
+    makespan("run", "flows.py:chain", "--id", "two", "-q")
+    Path("plan.json").write_text(makespan("trace", "one", "--json").out)
+
+    by_run, by_file = makespan("trace", "two", "--plan", "one"), makespan("trace", "two", "--plan", "plan.json")
+
+    assert by_run.out == by_file.out
+    assert [line.split()[0][0] for line in by_run.out.splitlines()] == ["d", "╌", "d", "╌", "*"]
+
+
+def test_trace_reads_planned_times_and_refuses_what_is_no_plan() -> None:
+    makespan("run", "flows.py:chain", "-q")
+    (first, _) = makespan("trace", "--json").json["spans"]
+    Path("plan.json").write_text(json.dumps({first["task"]: [0, 5_000_000_000]}))
+    Path("backwards.json").write_text('{"a": [2, 1]}')
+    Path("other.json").write_text('{"a": [1, 2]}')
+    Path("wrong.json").write_text('{"a": 3}')
+
+    assert "5.000 s" in makespan("trace", "--plan", "plan.json").out
+    assert "'a' ends before it starts" in makespan("trace", "--plan", "backwards.json").err
+    assert "none of them in this run" in makespan("trace", "--plan", "other.json").err
+    assert "is no plan" in makespan("trace", "--plan", "wrong.json").err
+    assert "cannot read the plan 'none.json'" in makespan("trace", "--plan", "none.json").err
+    assert "no run has the id 'none'" in makespan("trace", "--plan", "none").err
+
+
+def test_trace_burn_shows_the_money_of_a_run_over_its_time() -> None:
+    makespan("run", "flows.py:twice", "-i", "n=1", "--budget", "2", "-q")
+
+    burn = makespan("trace", "--burn", "--json").json
+
+    assert burn["scope"] == ""
+    assert burn["burn"][-1]["budget_usd"] == 2
+    assert "spent $0.00 (0.0 % of $2.00)" in makespan("trace", "--burn").out
+    assert "no scope 'x'; no scope of it has a budget" in makespan("trace", "--burn", "--scope", "x").err
+
+
+def test_trace_writes_its_charts_to_files() -> None:
+    makespan("run", "flows.py:chain", "-q")
+
+    assert makespan("trace", "--plan", "last", "-o", "gantt.svg").out == "wrote gantt.svg\n"
+    assert makespan("trace", "--burn", "-o", "burn.png").out == "wrote burn.png\n"
+    assert "attempts-critical" in Path("gantt.svg").read_text()
+    assert Path("burn.png").read_bytes().startswith(b"\x89PNG")
+    assert makespan("trace", "-o", "gantt.pdf").code == 2
+
+
+def test_trace_refuses_options_that_do_not_go_together() -> None:
+    for options in (
+        ["--plan", "last", "--burn"],
+        ["--scope", "x"],
+        ["--tree", "-o", "a.svg"],
+        ["--json", "-o", "a.svg"],
+    ):
+        assert makespan("trace", *options).code == 2

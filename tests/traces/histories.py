@@ -10,6 +10,7 @@ from makespan.machine.facts import (
     AttemptStarted,
     DeclarationAdded,
     Fact,
+    LateResult,
     Limits,
     RunEnded,
     RunPaused,
@@ -73,6 +74,18 @@ def retried() -> list[Fact]:
         AttemptFailed(0, 1 * S, ERROR, 2_000_000),
         AttemptStarted(0, 2 * S),
         TaskSucceeded(0, 4 * S, b"\x01", 3_000_000),
+    ]
+
+
+def hedged() -> list[Fact]:
+    """A search in mode large, and 2 s later another beside it in mode small, which wins after 5 s."""
+    return [
+        *header(),
+        added(0, 1),
+        AttemptStarted(0, 0, mode="large"),
+        AttemptStarted(0, 2 * S, mode="small", beside=True),
+        TaskSucceeded(0, 5 * S, b"\x01", 1_000_000, attempt=2),
+        LateResult(0, 5 * S, cost=4_000_000, attempt=1),
     ]
 
 

@@ -1,6 +1,7 @@
 """One span an attempt, folded from a run's facts: when it ran, how it ended, what it cost.
 
-An attempt cut by a crash ends where its process was last heard of, not where the next life found it.
+An attempt cut by a crash ends where its process was last heard of, not where the next life found it. Of attempts in
+flight at once the first success ends the others: they are `lost`, and what they cost is waste.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from makespan.errors import ErrorRecord
 from makespan.graph.node import Kind
 from makespan.machine.facts import (
     AttemptFailed,
@@ -25,6 +27,7 @@ from makespan.machine.facts import (
 from makespan.machine.state import State
 from makespan.traces.summary import critical_path
 from makespan.traces.words import name_of, scope_path, short_id
+from makespan.values import Usage
 
 
 class Span(msgspec.Struct):
@@ -43,7 +46,10 @@ class Span(msgspec.Struct):
     tokens: int = 0
     error: str = ""
     critical: bool = False
-    """Whether the task is on the realised critical path (its last attempt)."""
+    """Whether the task is on the realised critical path (the attempt that ended it)."""
+    mode: str = ""
+    waste_usd: float = 0.0
+    """Of its cost, what was billed when nobody needed the attempt any more."""
 
 
 class SpanFold:
@@ -52,7 +58,10 @@ class SpanFold:
     def __init__(self, state: State) -> None:
         self.state = state
         self.all: list[Span] = []
-        self._last: dict[int, Span] = {}
+        self._by_attempt: dict[tuple[int, int], Span] = {}
+        self._running: dict[int, list[Span]] = {}
+        """Task → its attempts in flight, oldest first."""
+        self._ended_last: dict[int, Span] = {}
         self._cut_s: dict[int, float] = {}
 
     def apply(self, fact: Fact) -> None:
@@ -63,30 +72,29 @@ class SpanFold:
             case AttemptStarted():
                 self._open(fact)
             case TaskSucceeded():
-                self._close(fact.task, fact.at, "cached" if fact.cached else "succeeded", fact.cost, fact.usage)
+                self._end(fact, "cached" if fact.cached else "succeeded")
+                self._end_all(fact.task, fact.at, "lost")
             case AttemptFailed():
-                self._close(fact.task, fact.at, "failed", fact.cost, fact.usage)
-                self._say(fact.task, f"{fact.error.type}: {fact.error.message}")
+                self._end(fact, "failed")
             case TaskFailed():
-                self._close(fact.task, fact.at, "failed")
-                self._say(fact.task, f"{fact.error.type}: {fact.error.message}")
+                self._end_all(fact.task, fact.at, "failed", fact.error)
             case TaskCancelled():
-                self._close(fact.task, fact.at, "cancelled")
+                self._end_all(fact.task, fact.at, "cancelled")
             case AttemptInterrupted():
-                self._close(fact.task, fact.at, "interrupted")
+                self._end(fact, "interrupted")
             case AttemptUnknown():
-                self._close(fact.task, fact.at, "unknown")
+                self._lose_sight(fact)
             case LateResult():
-                self._pay(fact.task, fact.cost, fact.usage)
+                self._pay_late(fact)
             case RunResumed():
-                self._cut_s = {number: before_s for number, span in self._last.items() if span.end_s is None}
+                self._cut_s = {id(span): before_s for span in self.all if span.end_s is None}
             case _:
                 pass
 
     def spans(self) -> list[Span]:
         """All attempts by their start, with the critical path marked. Cost: O(tasks)."""
         for task in critical_path(self.state):
-            span = self._last.get(task.number)
+            span = self._ended_last.get(task.number)
             if span is not None:
                 span.critical = True
         return sorted(self.all, key=lambda span: span.start_s)
@@ -96,29 +104,63 @@ class SpanFold:
         scope = scope_path(state, task.spec.scope)
         kind = Kind(task.kind).name.lower()
         span = Span(short_id(task), task.declaration.key, name_of(task), scope, kind, task.attempt, fact.at / 1e9)
-        self._last[fact.task] = span
+        span.mode = fact.mode
         self.all.append(span)
+        self._by_attempt[(fact.task, task.attempt)] = self._ended_last[fact.task] = span
+        self._running.setdefault(fact.task, []).append(span)
 
-    def _close(self, number: int, at: int, status: str, cost: int = 0, usage: object = None) -> None:
-        span = self._last.get(number)
-        if span is None or span.end_s is not None:
+    def _of(self, number: int, attempt: int) -> Span | None:
+        """The span of an attempt; 0 is the latest."""
+        return self._by_attempt.get((number, attempt or self.state.tasks[number].attempt))
+
+    def _close(self, span: Span, at: int, status: str, error: ErrorRecord | None = None) -> None:
+        if span.end_s is not None and span.status != "unknown":
             return
-        cut_s = self._cut_s.pop(number, None)
-        is_lost = status in ("interrupted", "unknown", "cancelled")
-        span.end_s = cut_s if cut_s is not None and is_lost else at / 1e9
+        cut_s = self._cut_s.pop(id(span), None)
+        is_cut = cut_s is not None and status in ("interrupted", "unknown", "cancelled")
+        span.end_s = cut_s if is_cut else at / 1e9
         span.status = status
-        self._pay(number, cost, usage)
+        _say(span, error)
 
-    def _pay(self, number: int, cost: int, usage: object) -> None:
-        span = self._last.get(number)
+    def _end(self, fact: TaskSucceeded | AttemptFailed | AttemptInterrupted, status: str) -> None:
+        """One attempt ended; others of its task may go on."""
+        span = self._of(fact.task, fact.attempt)
+        if span is None:  # nothing was started: its value was there
+            return
+        self._close(span, fact.at, status, fact.error if isinstance(fact, AttemptFailed) else None)
+        _pay(span, fact.cost, None if isinstance(fact, AttemptInterrupted) else fact.usage)
+        running = self._running.get(fact.task, [])
+        if span in running:
+            running.remove(span)
+        self._ended_last[fact.task] = span
+
+    def _end_all(self, number: int, at: int, status: str, error: ErrorRecord | None = None) -> None:
+        """The task ended, and with it every attempt of it."""
+        for span in self._running.pop(number, ()):
+            self._close(span, at, status, error)
+        last = self._ended_last.get(number)
+        if last is not None:
+            _say(last, error)
+
+    def _lose_sight(self, fact: AttemptUnknown) -> None:
+        for span in self._running.pop(fact.task, ()):
+            self._close(span, fact.at, "unknown")
+
+    def _pay_late(self, fact: LateResult) -> None:
+        span = self._of(fact.task, fact.attempt)
         if span is not None:
-            span.cost_usd += cost / 1e9
-            span.tokens += getattr(usage, "total_tokens", 0)
+            _pay(span, fact.cost, fact.usage)
+            span.waste_usd += fact.cost / 1e9
 
-    def _say(self, number: int, error: str) -> None:
-        span = self._last.get(number)
-        if span is not None and not span.error:
-            span.error = error
+
+def _pay(span: Span, cost: int, usage: Usage | None) -> None:
+    span.cost_usd += cost / 1e9
+    span.tokens += usage.total_tokens if usage is not None else 0
+
+
+def _say(span: Span, error: ErrorRecord | None) -> None:
+    if error is not None and not span.error:
+        span.error = f"{error.type}: {error.message}"
 
 
 def spans_of(facts: Iterable[Fact], state: State) -> list[Span]:
