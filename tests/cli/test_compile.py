@@ -147,3 +147,9 @@ def test_choosing_needs_configurations() -> None:
 
     assert done.code == 2
     assert "choose among the configurations of --config FILE" in done.err
+
+
+def test_the_front_is_drawn(folder: Path) -> None:
+    compile_article("--chart", "front.svg")
+    assert "<svg" in (folder / "front.svg").read_text()
+    assert "cheap" in (folder / "front.svg").read_text()

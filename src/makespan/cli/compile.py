@@ -25,6 +25,7 @@ SHOWN_POINTS = 12
 @click.argument("target")
 @profile_option
 @click.option("-o", "--output", metavar="FILE", help="Where the configurations are kept.")
+@click.option("--chart", metavar="FILE", help="Draw the configurations: FILE.svg or .png.")
 @click.option("--chance", multiple=True, metavar="TASK=P", help="How often a condition holds: grade.ok=0.8")
 @click.option("--items", multiple=True, metavar="TASK=N", help="How many items a map has, by what it maps with.")
 @click.option("--calls", multiple=True, metavar="TASK=N", help="How often a task is called in a row, on average.")
@@ -62,10 +63,33 @@ def command(target: str, profile: str | None, output: str | None, as_json: bool,
     body = written(found)
     if output:
         _write(output, body)
+    if said["chart"]:
+        _draw(said["chart"], found)
     click.echo(body.decode() if as_json else "\n".join(_lines(found)), nl=not as_json)
     for line in _notes(found, output, target):
         click.echo(line, err=True)
     return 0
+
+
+def _draw(path: str, found: CompiledSet) -> None:
+    from makespan.charts.pareto import draw_pareto
+    from makespan.traces.pareto import ParetoPoint
+
+    best_for = _best_for(found)
+    draw_pareto(
+        path,
+        [
+            ParetoPoint(
+                best_for.get(id(point), ""),
+                point.latency_ns / 1e9,
+                point.cost / 1e9,
+                point.success,
+                id(point) in best_for,
+            )
+            for point in found.points
+        ],
+        title=found.workflow,
+    )
 
 
 def _refuse_live(workflow: Task[..., Any], shape: Tree | None) -> None:
