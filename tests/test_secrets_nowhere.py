@@ -186,6 +186,10 @@ def test_planted_secrets_are_in_no_byte_that_is_written_or_said(folder: Path) ->
             assert refused_of == {b"reads_by_itself", b"gives", b"in_worker"}
         command(folder, "show", name)
         command(folder, "resume", name, code=CODES[name])
+    command(folder, "profile", "-o", "profile.json")
+    assert b'"raises"' in (folder / "profile.json").read_bytes()
+    for target in ("everything", "flows.py:everything", "flows.py:passes_on", "flows.py:body_raises"):
+        command(folder, "simulate", target, "--runs", "3", "--save", "--profile", "profile.json")
     for verb in (["show", "everything", "--json"], ["logs", "body_raises"], ["trace", "everything"]):
         command(folder, *verb)
     for verb in (["ps"], ["config", "show", "--origin"], ["config", "show", "--json"]):

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 
 from bench.measure import Figures
-from bench.scheduling import hedging, rcpsp
+from bench.scheduling import compile as compiling
+from bench.scheduling import hedging, mcpp, ranking, rcpsp
 from bench.table_row import Row
 
-TOPICS: tuple[ModuleType, ...] = (hedging, rcpsp)
+TOPICS: tuple[ModuleType, ...] = (hedging, ranking, rcpsp, compiling, mcpp)
 
 CASES: dict[str, Callable[[bool], Figures]] = {name: case for topic in TOPICS for name, case in topic.CASES.items()}
 LIMITS_S: dict[str, float] = {

@@ -14,11 +14,11 @@ from typing import Any, Self, TypeVar, Unpack
 import msgspec
 
 from makespan.authoring.fakes import Fakes
-from makespan.authoring.place import Registry
 from makespan.authoring.ref import Ref
-from makespan.authoring.schedule import wall_and_zone
 from makespan.authoring.task import HOOKS, Task
 from makespan.authoring.trace import StandsIn, Traced, collector_resting, template_of, trace_call
+from makespan.breakers import Breakers
+from makespan.capacity import budgets_of, check_account, pools_of, rates_of
 from makespan.ends import END_CALL_WAIT_S, EndCalls
 from makespan.errors import LeaseLost, SessionBusy, UsageError
 from makespan.files import using
@@ -26,17 +26,20 @@ from makespan.following import Reader, follow_run
 from makespan.handle import Run
 from makespan.inbox import post_request
 from makespan.logs import logger
-from makespan.machine.broker import Broker, Rate
+from makespan.machine.broker import Broker
+from makespan.machine.budget import REFUSALS
 from makespan.machine.facts import Limits, RunStarted
 from makespan.machine.machine import Turn
-from makespan.machine.observations import CancelAsked
+from makespan.machine.policy import Policy
 from makespan.machine.retrying import stale
 from makespan.machine.state import State
 from makespan.models.prices import Price
-from makespan.ports import Model
+from makespan.ports import Model, Planner
+from makespan.profiles.profile import Profile
 from makespan.redaction import KNOWN
 from makespan.redo import tasks_to_redo, tell_stale
-from makespan.run_options import ResumeOptions, RunOptions
+from makespan.run_options import ResumeOptions, RunOptions, header_of, turn_options
+from makespan.run_policies import GivenPolicy, RunPolicies
 from makespan.runtime.attempts import Interceptor, Workers
 from makespan.runtime.caching import Awaited
 from makespan.runtime.committer import Committer
@@ -52,7 +55,7 @@ from makespan.stored_runs import StoredRuns, find_code
 from makespan.stores import DEFAULT_STORE, open_journal, room_of
 from makespan.traces.updates import Update
 from makespan.upkeep import Upkeep
-from makespan.values import nano_usd, nanos
+from makespan.values import nanos
 from makespan.wiring import Parts, wire
 
 T = TypeVar("T")
@@ -71,12 +74,16 @@ class Engine:
         store: a folder or file for SQLite (`.makespan`, `sqlite:///path/to.db`), or `"memory"`.
         models: what model names stand for: Models, or built-in names.
         prices: nano-USD per token by model name, over the packaged list.
-        pools: slots by name, for `needs=`. rates: `Rate`s by name, likewise.
+        pools: slots by name, for `needs=`: a number, or {"slots": 2, "closed": ["Sat,Sun 00:00-24:00 Europe/Berlin"]}.
+        rates: `Rate`s by name, likewise. budgets: amounts that all runs of the store share, and that never come back:
+            {"usd": 5.0, "per": "day"}, or by account, {"team": {"usd": 5.0, "tokens": 2_000_000}} (docs/costs.md).
         interceptors: `async def (call, next)` around every attempt, outermost first.
         fakes: for tests, what stands in for a provider or secret (a value, or a function that gives it) or for a task
             or sub-workflow (a function of the same arguments), by object or key.
         worker_processes: how many, for `executor="process"`. workers: what runs such tasks instead.
         look_s: how often the store is looked at for what other processes ask (3 µs a look).
+        policy: which ready task starts next, in runs that name none (docs/scheduling.md). policies, planners: yours.
+        profile: how long tasks are expected to take, as `makespan profile` writes it, or its file.
         codecs: (to_plain, from_plain) by type, for values that no built-in codec knows. They hold for the process: a
             call is encoded before it has an engine.
     """
@@ -88,8 +95,9 @@ class Engine:
         models: Mapping[str, Model | str] | None = None,
         prices: Mapping[str, Price] | None = None,
         allow_unknown_prices: bool = False,
-        pools: Mapping[str, int] | None = None,
-        rates: Mapping[str, Rate] | None = None,
+        pools: Mapping[str, Any] | None = None,
+        rates: Mapping[str, Any] | None = None,
+        budgets: Mapping[str, Any] | None = None,
         interceptors: Sequence[Interceptor] = (),
         codecs: Mapping[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] | None = None,
         limits: Limits | None = None,
@@ -99,14 +107,19 @@ class Engine:
         world: Any = None,
         journal: Journal | None = None,
         look_s: float = LOOK_NS / 1e9,
+        policy: str | Policy = "fifo",
+        policies: Mapping[str, GivenPolicy] | None = None,
+        profile: Profile | str | os.PathLike[str] | None = None,
+        planners: Mapping[str, Planner] | None = None,
     ) -> None:
         self.store = os.fspath(store)
         self._given_world, self._given_journal = world, journal
         self._look_ns = nanos(look_s)
         self._limits = limits or Limits()
+        self.policies = RunPolicies(policy, policies, profile, planners)
         self._worker_processes = worker_processes
         self.services = EngineServices(models or {}, prices or {}, allow_unknown_prices=allow_unknown_prices)
-        self.broker = Broker(dict(pools or {}), dict(rates or {}))
+        self.broker = Broker(pools_of(pools or {}), rates_of(rates or {}), budgets_of(budgets or {}))
         self._interceptors = tuple(interceptors)
         self._fakes = Fakes(fakes or {})
         HOOKS.register(codecs or {})
@@ -149,7 +162,10 @@ class Engine:
             self.world.random_bytes(16) if self._fakes else b"",
             self._interceptors,
             self._worker_pool,
+            self.policies,
         )
+        self.services.breaker = breakers = Breakers(self.broker, self.journal, self.world)
+        breakers.load()
         self._is_open = True
         self._watchdog = Watchdog(report_blocked, self._task_at_work)
         if self._given_world is None:
@@ -162,6 +178,7 @@ class Engine:
             self.broker,
             self.line,
             self._awaited,
+            breakers=breakers,
             lease_ns=self._lease_ns,
             look_ns=self._look_ns,
         )
@@ -226,32 +243,24 @@ class Engine:
         if run_id in self._runs:
             return self._runs[run_id]
         world, now = self.world, self.world.wall_ns()
-        target = options.get("target") or traced.target
-        scheduled = wall_and_zone(options.get("scheduled_at"), getattr(traced.task, "schedule", None))
+        check_account(options.get("account", ""), self.broker.budgets)
         self.end_calls.promise(run_id, traced.task)
         session, busy = session_of(options)
-        budget, deadline = options.get("budget_usd"), options.get("deadline_s")
-        header = RunStarted(
+        header = header_of(
             run_id,
-            traced.workflow,
-            traced.template.root,
-            traced.inputs,
-            now,
-            options.get("seed", int.from_bytes(world.random_bytes(4), "big")),
-            options.get("limits", self._limits),
-            None if budget is None else nano_usd(budget),
-            None if deadline is None else nanos(deadline),
-            options.get("sync") == "full",
-            target,
-            session,
-            scheduled_ns=scheduled[0],
-            zone=scheduled[1],
+            traced,
+            options,
+            now_ns=now,
+            seed=int.from_bytes(world.random_bytes(4), "big"),
+            limits=self._limits,
+            session=session,
+            policies=self.policies,
         )
         opening = traced.template.opening
         if session:
             lease = self.line.enter(header, opening, busy)
         else:
-            lease = self.journal.create(run_id, traced.workflow, target, world.owner(), now, self._lease_ns)
+            lease = self.journal.create(run_id, traced.workflow, header.target, world.owner(), now, self._lease_ns)
             lease = lease or self.stored.not_begun(run_id)
         if lease is None:
             return self.get(run_id)
@@ -301,6 +310,11 @@ class Engine:
             if state.status == "cancelled":
                 raise UsageError(f"run {run_id} was cancelled, which is final: start it again")
         assert state.started is not None
+        if (problem := self.policies.problem_of(state.started)) and not options.get("cancel"):
+            raise UsageError(f"run {run_id} cannot go on: {problem}")
+        check_account(state.started.account, self.broker.budgets)
+        if state.reason in REFUSALS:
+            self.upkeep.breakers.reset()
         code = workflow if workflow is not None else find_code(state.started.target)
         lease = self.journal.acquire(
             run_id,
@@ -321,7 +335,6 @@ class Engine:
         run: Run[Any] = Run(lease, state, template.registry.copy(), code.returns, self.store)
         run.workflow = code
         self.end_calls.promise(run_id, code)
-        budget, deadline = options.get("budget_usd"), options.get("deadline_s")
         assert state.started is not None
         try:
             decided = run.decided(options.get("decisions", {}))
@@ -330,15 +343,8 @@ class Engine:
             raise
 
         def first() -> Turn:
-            return run.machine.resume(
-                run.driver.clock(),
-                budget=None if budget is None else nano_usd(budget),
-                deadline_ns=None if deadline is None else nanos(deadline),
-                on_change="allow" if retry and on_change == "stop" else on_change,
-                retry=again,
-                decided=decided,
-                cancel=CancelAsked(run.driver.clock()) if options.get("cancel") else None,
-            )
+            now = run.driver.clock()
+            return run.machine.resume(now, retry=again, decided=decided, **turn_options(options, now))
 
         kept = [number for number in stale(state, template.nodes) if number not in again]
         self._launch(run, state.started, first)
@@ -352,18 +358,10 @@ class Engine:
         self._must_be_open()
         if run_id in self._runs:
             return self._runs[run_id]
-        row, state = self.stored.folded(run_id)
-        target = state.started.target if state.started else ""
-        try:
-            returns = find_code(target).returns
-        except Exception:  # noqa: BLE001 - whatever importing user code raises
-            returns = Any  # the code is not at hand: the output is shown as plain data
-        run: Run[Any] = Run(Lease(run_id, row.number, row.epoch), state, Registry(), returns, self.store)
+        run = self.stored.at_rest(run_id)
         run.room = self.room
-        run.is_queued = row.status == "queued"
         run.post_request = lambda kind, said, id: self._request(run_id, kind, said, id)
         run.feed = self.updates
-        run.done.set_result(None)
         return run
 
     def updates(
@@ -454,6 +452,8 @@ class Engine:
         try:
             run.bodies.close()
         finally:
+            if is_ours:
+                run.slots.close()
             self.broker.release_run(run.id)
             self.upkeep.grant()
             self._runs.pop(run.id, None)

@@ -1,6 +1,6 @@
 """`makespan.toml`, environment and flags as one configuration, each value with where it comes from.
 
-    flags  >  MAKESPAN_STORE, MAKESPAN_POOLS_GPU, …  >  makespan.toml here or above  >  defaults
+    flags  >  MAKESPAN_STORE, MAKESPAN_POLICY, MAKESPAN_POOLS_GPU, …  >  makespan.toml here or above  >  defaults
 
 A file is data: a key is a reference (`env:NAME`), never the secret itself. Unknown keys are refused, and so are
 variables that look like a misspelt one of ours.
@@ -18,20 +18,22 @@ from typing import Any
 
 import msgspec
 
+from makespan.capacity import PoolConfig, RateConfig, budgets_of, pools_of, rates_of
 from makespan.errors import ProviderError, UsageError, suggestion
-from makespan.machine.broker import Rate
 from makespan.machine.facts import Limits
 from makespan.models.openai import OPENAI_KEY, OPENAI_URL
 from makespan.models.prices import Price
 from makespan.models.registry import build_model
+from makespan.policies.named import FIFO, check_name
 from makespan.ports import Model
-from makespan.values import nanos
 
 FILE = "makespan.toml"
 DEFAULT_STORE = ".makespan"
 PREFIX = "MAKESPAN_"
 ELSEWHERE = frozenset({"MAKESPAN_DEBUG", "MAKESPAN_CACHE", "MAKESPAN_PROVE_SCALE", "MAKESPAN_WITNESS"})
 """Variables that are ours, but no configuration of an engine."""
+_TEXTS = {"MAKESPAN_STORE": "store", "MAKESPAN_POLICY": "policy", "MAKESPAN_PROFILE": "profile"}
+"""Variables whose text is a value as it stands."""
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -53,34 +55,36 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return build_model(self.model, base_url=self.base_url or OPENAI_URL, key=key)
 
 
-class RateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One entry of `[rates]`: at most `count` units in any window of `per_s` seconds."""
-
-    count: int
-    per_s: float
-
-
 class Config(msgspec.Struct, frozen=True):
     """Everything that was configured. `origins` has one entry a value: where it comes from."""
 
     store: str = DEFAULT_STORE
     allow_unknown_prices: bool = False
+    policy: str = FIFO
+    profile: str = ""
+    """File with the durations and costs that tasks are expected to have."""
     models: dict[str, ModelConfig] = {}
     prices: dict[str, Price] = {}
-    pools: dict[str, int] = {}
+    pools: dict[str, int | PoolConfig] = {}
     rates: dict[str, RateConfig] = {}
+    budgets: dict[str, Any] = {}
+    """Amounts of the default account, and tables of others."""
     limits: dict[str, int] = {}
     path: str = ""
     origins: dict[str, str] = {}
 
 
 def load_config(
-    *, store: str | None = None, folder: Path | None = None, environ: Mapping[str, str] = os.environ
+    *,
+    store: str | None = None,
+    profile: str | None = None,
+    folder: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
 ) -> Config:
     """The configuration for `folder` (here unless given).
 
     Args:
-        store: the `--store` flag.
+        store, profile: the flags `--store` and `--profile`.
     Raises:
         UsageError: a file that is no TOML, or has a key or value that means nothing; file and line are named.
     """
@@ -89,6 +93,8 @@ def load_config(
     changes, origins = _from_environment(config, environ)
     if store:
         changes["store"], origins["store"] = store, "--store"
+    if profile:
+        changes["profile"], origins["profile"] = profile, "--profile"
     return msgspec.structs.replace(config, origins=origins, **changes)
 
 
@@ -100,9 +106,9 @@ def _from_environment(config: Config, environ: Mapping[str, str]) -> tuple[dict[
         if not variable.startswith(PREFIX) or variable in ELSEWHERE:
             continue
         table, _, name = variable.removeprefix(PREFIX).lower().partition("_")
-        if variable == "MAKESPAN_STORE":
+        if variable in _TEXTS:
             if said:
-                changes["store"], origins["store"] = said, variable
+                changes[_TEXTS[variable]], origins[_TEXTS[variable]] = said, variable
         elif variable == "MAKESPAN_ALLOW_UNKNOWN_PRICES":
             changes["allow_unknown_prices"], origins["allow_unknown_prices"] = _flag(variable, environ), variable
         elif table in _ENTRIES and name:
@@ -121,6 +127,13 @@ def _count(variable: str, name: str, said: str) -> int:
         raise UsageError(f"{variable}={said!r}: write a whole number") from None
 
 
+def _budget(variable: str, name: str, said: str) -> float:
+    try:
+        return float(said)
+    except ValueError:
+        raise UsageError(f"{variable}={said!r}: write a number") from None
+
+
 def _limit(variable: str, name: str, said: str) -> int:
     if name not in Limits.__struct_fields__:
         known = suggestion(name, Limits.__struct_fields__)
@@ -131,7 +144,8 @@ def _limit(variable: str, name: str, said: str) -> int:
 def _refuse_misspelt(variable: str) -> None:
     """A variable that is nearly one of ours is a mistake; any other belongs to somebody else."""
     said = variable.removeprefix(PREFIX)
-    whole = [name for name in ("STORE", "ALLOW_UNKNOWN_PRICES") if get_close_matches(said, [name], 1)]
+    names = [*(known.removeprefix(PREFIX) for known in _TEXTS), "ALLOW_UNKNOWN_PRICES"]
+    whole = [name for name in names if get_close_matches(said, [name], 1)]
     stem, _, name = said.partition("_")
     tables = get_close_matches(stem, [table.upper() for table in _ENTRIES], 1) if name else []
     likely = whole or [f"{table}_{name}" for table in tables]
@@ -145,7 +159,7 @@ def engine_from(config: Config) -> dict[str, Any]:
     """Keyword arguments for `Engine`.
 
     Raises:
-        UsageError: a model that cannot be one; the entry is named.
+        UsageError: a model that cannot be one, or a policy that is none; the entry is named.
     """
     return {
         "store": config.store,
@@ -153,8 +167,11 @@ def engine_from(config: Config) -> dict[str, Any]:
         "prices": config.prices,
         "allow_unknown_prices": config.allow_unknown_prices,
         "pools": config.pools,
-        "rates": {name: Rate(rate.count, nanos(rate.per_s)) for name, rate in config.rates.items()},
+        "rates": config.rates,
+        "budgets": config.budgets,
         "limits": Limits(**config.limits),
+        "policy": _known_policy(config),
+        "profile": config.profile or None,
     }
 
 
@@ -179,6 +196,8 @@ def read_file(path: Path) -> Config:
     values = reader.take((), said, _TOP)
     if "store" in values:
         values["store"] = _below(path.parent, values["store"])
+    if values.get("profile"):
+        values["profile"] = str(path.parent / values["profile"])
     return Config(**values, path=str(path), origins=reader.origins)
 
 
@@ -227,6 +246,15 @@ class _Reader:
             raise self.wrong(at, f"{'.'.join(at)} is a table: write [{'.'.join(at)}]")
         return {name: self.typed((*at, name), entry, kind) for name, entry in value.items()}
 
+    def checked(self, at: tuple[str, ...], entries: dict[str, Any], check: Callable[[dict[str, Any]], Any]) -> Any:
+        """Entries that make sense together, or at least one by one."""
+        try:
+            check(entries)
+        except UsageError as error:
+            named = next((name for name in entries if f"{at[-1]}.{name}" in str(error)), None)
+            raise self.wrong(at if named is None else (*at, named), str(error)) from None
+        return entries
+
     def wrong(self, at: tuple[str, ...], problem: str) -> UsageError:
         return UsageError(f"{self.place(at)}: {problem}")
 
@@ -253,6 +281,7 @@ class _Reader:
 _ENTRIES: dict[str, Callable[[str, str, str], Any]] = {
     "pools": _count,
     "limits": _limit,
+    "budgets": _budget,
     "models": lambda variable, name, said: ModelConfig(said),
 }
 """Tables whose entries a variable can give: `MAKESPAN_POOLS_GPU=2`. Names are in lower case then."""
@@ -283,10 +312,13 @@ def _in_full(value: Any) -> Any:
 _TOP: dict[str, _Take] = {
     "store": lambda reader, at, value: reader.typed(at, value, str),
     "allow_unknown_prices": lambda reader, at, value: reader.typed(at, value, bool),
+    "policy": lambda reader, at, value: reader.typed(at, value, str),
+    "profile": lambda reader, at, value: reader.typed(at, value, str),
     "models": lambda reader, at, value: reader.entries(at, _in_full(value), ModelConfig),
     "prices": lambda reader, at, value: reader.entries(at, value, Price),
-    "pools": lambda reader, at, value: reader.entries(at, value, int),
-    "rates": lambda reader, at, value: reader.entries(at, value, RateConfig),
+    "pools": lambda reader, at, value: reader.checked(at, reader.entries(at, value, int | PoolConfig), pools_of),
+    "rates": lambda reader, at, value: reader.checked(at, reader.entries(at, value, RateConfig), rates_of),
+    "budgets": lambda reader, at, value: reader.checked(at, reader.entries(at, value, Any), budgets_of),
     "limits": _limits,
 }
 
@@ -297,6 +329,14 @@ def _built(name: str, entry: ModelConfig, config: Config) -> Model | str:
     except (ProviderError, UsageError) as error:
         place = config.origins.get(f"models.{name}", config.path)
         raise UsageError(f"{place}: models.{name}: {error}") from None
+
+
+def _known_policy(config: Config) -> str:
+    try:
+        check_name(config.policy)
+    except UsageError as error:
+        raise UsageError(f"{config.origins.get('policy', config.path)}: {error}") from None
+    return config.policy
 
 
 def _flag(name: str, environ: Mapping[str, str]) -> bool:

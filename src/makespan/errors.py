@@ -78,6 +78,8 @@ class ProviderError(EngineError):
     """An outside service said no. `kind` is one of auth, quota, rate_limit, timeout, unavailable, bad_request,
     unknown_model, unknown_price, malformed, refused, truncated."""
 
+    details: dict[str, str | float] | None = None
+
     def __init__(self, message: str, *, kind: str, retryable: bool, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.kind, self.retryable, self.retry_after_s = kind, retryable, retry_after_s
@@ -163,8 +165,13 @@ def record_of(error: BaseException) -> ErrorRecord:
         retryable=_is_retryable(error),
         retry_after_s=_retry_after_s(error),
         where=_where(error.__traceback__),
-        details=error.details if isinstance(error, LimitError) else None,
+        details=_details(error),
     )
+
+
+def _details(error: BaseException) -> dict[str, str | float] | None:
+    """What the machine must know of it, and what its class needs to be raised again."""
+    return error.details if isinstance(error, LimitError | ProviderError) else None
 
 
 def qualified_name(kind: type) -> str:

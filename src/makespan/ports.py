@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from makespan.errors import ProviderError
 from makespan.graph.node import Declaration
 from makespan.machine.observations import Choice, PlanView
 from makespan.values import NanoUsd, Usage
@@ -189,8 +190,23 @@ class SlotStore(Protocol):
         ...
 
 
+class Breaker(Protocol):
+    """Which models are not to be called for a while, because their account or key was refused."""
+
+    def refusal(self, model: str) -> ProviderError | None:
+        """Why a model is not to be called now; None where it may be."""
+        ...
+
+    def note(self, model: str, error: ProviderError | None) -> None:
+        """How a call of a model ended."""
+        ...
+
+
 class Services(Protocol):
     """What the engine lends to running task code."""
+
+    @property
+    def breaker(self) -> Breaker | None: ...
 
     @property
     def slots(self) -> SlotStore: ...

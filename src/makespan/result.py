@@ -16,7 +16,7 @@ import msgspec
 from makespan.authoring.failures import raisable
 from makespan.authoring.task import HOOKS
 from makespan.codec import NotEncodable
-from makespan.errors import DecisionNeeded, EngineError, ErrorRecord, LimitError
+from makespan.errors import DecisionNeeded, EngineError, ErrorRecord, LimitError, ProviderError
 from makespan.files import Room, using
 from makespan.graph.node import Kind
 from makespan.machine.compensation import is_undone
@@ -48,7 +48,7 @@ class Result(Generic[T_co]):
         self.run_id = state.run_id
         self.status = state.status
         self.reason = state.reason
-        """Why it is paused: budget, deadline, decision or divergence."""
+        """Why it is paused: budget, deadline, decision, divergence, quota or auth."""
         self.detail = state.detail
         self.cost_usd = state.cost / 1e9
         self.usage: Usage = state.usage
@@ -101,6 +101,8 @@ class Result(Generic[T_co]):
             return DecisionNeeded(f"{state.detail}. {self._how_to_decide()}")
         if state.reason in ("budget", "deadline"):
             return self._limit()
+        if state.reason in ("quota", "auth"):
+            return ProviderError(state.detail, kind=state.reason, retryable=False)
         return Interrupted(f"run {state.run_id} was interrupted; resume it with: {self.resume_command}")
 
     @property
@@ -135,6 +137,11 @@ class Result(Generic[T_co]):
         if self._state.reason == "deadline":
             allowed, used, unit = (scope.deadline_ns or 0) / 1e9, self._state.at / 1e9, "s"
             return LimitError("deadline_s", allowed=allowed, used=used, unit=unit)
+        if self._state.met_limit is not None:
+            name, total, spent = self._state.met_limit
+            unit = name.rpartition(".")[2]
+            each = 1e9 if unit in ("usd", "seconds") else 1
+            return LimitError(name, allowed=total / each, used=spent / each, unit=unit, where="store")
         return LimitError("budget_usd", allowed=(scope.budget or 0) / 1e9, used=scope.committed / 1e9, unit="USD")
 
     def _how_to_decide(self) -> str:
@@ -219,6 +226,8 @@ class ToldResult(Result[Any]):
             return LimitError(name, allowed=allowed, used=used, unit=unit)
         if told.reason in ("decision", "divergence"):
             return DecisionNeeded(told.problem)
+        if told.reason in ("quota", "auth"):
+            return ProviderError(told.detail, kind=told.reason, retryable=False)
         return EngineError(told.problem)
 
     @property

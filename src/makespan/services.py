@@ -10,7 +10,7 @@ from makespan.graph.node import Declaration
 from makespan.models.prices import Price, PriceList
 from makespan.models.registry import build_model
 from makespan.models.tool_choice import with_tools
-from makespan.ports import Model, SlotStore, TaskCode
+from makespan.ports import Breaker, Model, SlotStore, TaskCode
 from makespan.values import NanoUsd, Usage
 
 DEFAULT_MODEL = "embedded"
@@ -29,6 +29,8 @@ class EngineServices:
         self._configured = models  # as it is: a mapping may know every name (`testing.run(models=Scripted(...))`)
         self._prices = PriceList(prices, allow_unknown=allow_unknown_prices)
         self._built: dict[str, Model] = {}
+        self.breaker: Breaker | None = None
+        """Set when the engine opens."""
         self.slots: SlotStore
         """The store's slots for `ms.state`; set when the engine opens."""
 
@@ -85,3 +87,10 @@ class RunPricing:
         if isinstance(code, ModelCode):
             return code.worst_case(args, self._services, (mode,) if mode else declaration.options.models)
         return declaration.options.budget or 0
+
+    def worst_tokens(self, declaration: Declaration, args: bytes, mode: str = "") -> int:
+        """Tokens of the prompt and the answer that an attempt uses at most."""
+        code = self._codes(declaration.key)
+        if not isinstance(code, ModelCode):
+            return 0
+        return code.worst_tokens(args, self._services, (mode,) if mode else declaration.options.models)

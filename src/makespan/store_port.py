@@ -80,6 +80,8 @@ class LedgerChange(msgspec.Struct, frozen=True):
     at_ns: int
     numbers: str = ""
     """Which units of a pool, as `0,1`: the store fills it in when it grants a claim."""
+    spent: int = 0
+    """Of a budget: what is spent for good, as the row is removed."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -89,6 +91,26 @@ class Claim(msgspec.Struct, frozen=True):
     capacity: int
     window_ns: int = 0
     """0: a pool, where units come back. Otherwise a rate: at most `capacity` units in any window this long."""
+    is_budget: bool = False
+    """Whether units do not come back: all that was spent counts, and all that is reserved, by whomever."""
+
+
+NUMBERED_UNITS = 1024
+"""Units of pools up to this size have numbers; those of larger ones (megabytes, mostly) are only counted."""
+
+
+class Account(msgspec.Struct, frozen=True):
+    """How a budget stands, in one of its periods."""
+
+    spent: int
+    reserved: int
+    """By attempts of runs that live: some of it may come back."""
+    lost: int
+    """Reserved by lives that ended without a word: it is spent when their runs go on, and counts until then."""
+
+    @property
+    def total(self) -> int:
+        return self.spent + self.reserved + self.lost
 
 
 class CacheChange(msgspec.Struct, frozen=True):
@@ -331,8 +353,8 @@ class Journal(Protocol):
 
     def requests(self, run_ids: Sequence[str]) -> list[Request]: ...
 
-    def ledger(self) -> list[LedgerChange]:
-        """Every held slot of every run, as the broker wrote them."""
+    def ledger(self, alive_at: int | None = None) -> list[LedgerChange]:
+        """Every held slot of every run; with a wall time only of runs whose owner lives then, as far as is known."""
         ...
 
     def claim(self, claims: Sequence[Claim], wall_ns: int) -> bool:
@@ -343,8 +365,17 @@ class Journal(Protocol):
         """
         ...
 
+    def settle(self, changes: Sequence[LedgerChange]) -> None:
+        """Write rows of the ledger outside of any turn: for units that were claimed and never used."""
+        ...
+
+    def account(self, resource: str, wall_ns: int) -> Account:
+        """What is spent and reserved of a budget. What an earlier life of a run has reserved is spent in full as soon
+        as the run has a new owner, or is given back."""
+        ...
+
     def units(self, run_id: str, task: int, attempt: int) -> dict[str, tuple[int, ...]]:
-        """Numbers of the units that an attempt holds, by pool."""
+        """Numbers of the units that an attempt holds, by pool of at most NUMBERED_UNITS."""
         ...
 
     @property

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from makespan.authoring.place import Registry
 from makespan.authoring.task import Task
 from makespan.errors import UsageError
+from makespan.handle import Run
 from makespan.machine.facts import decode_facts
 from makespan.machine.state import State
 from makespan.ports import World
 from makespan.runtime.targets import load_target
+from makespan.sim.simulation import SIMULATED
 from makespan.store_port import Journal, Lease, RunRow
 
 
@@ -33,6 +37,18 @@ class StoredRuns:
             raise UsageError(f"run {run_id!r} was cut before its first commit; start it again")
         return row, state
 
+    def at_rest(self, run_id: str) -> Run[Any]:
+        """The handle of a run that nobody drives here. Raises UsageError as `folded` does."""
+        row, state = self.folded(run_id)
+        try:
+            returns: Any = find_code(state.started.target if state.started else "").returns
+        except Exception:  # noqa: BLE001 - whatever importing user code raises
+            returns = Any  # the code is not at hand: the output is shown as plain data
+        run: Run[Any] = Run(Lease(run_id, row.number, row.epoch), state, Registry(), returns, self._store)
+        run.is_queued = row.status == "queued"
+        run.done.set_result(None)
+        return run
+
     def loader(self, fresh: dict[bytes, bytes]) -> Callable[[bytes], bytes]:
         """Where a state finds its blobs: among fresh ones, or in the store."""
 
@@ -55,8 +71,16 @@ class StoredRuns:
         return row.owner is None or self._world.is_alive(row.owner) is False
 
 
+def refuse_simulated(target: str) -> None:
+    """Raise UsageError for the target of a run that was simulated and kept."""
+    if target.startswith(SIMULATED):
+        name = target.removeprefix(SIMULATED)
+        raise UsageError(f"this run of {name} was simulated: nothing of it ever ran; `makespan run` starts a real one")
+
+
 def find_code(target: str) -> Task[..., object]:
     """The workflow that a recorded target names. Raises UsageError where it names something else."""
+    refuse_simulated(target)
     found = load_target(target)
     if not isinstance(found, Task):
         raise UsageError(f"{target} is {type(found).__name__}, not a workflow or task")

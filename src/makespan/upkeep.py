@@ -8,17 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from makespan.breakers import Breakers
+from makespan.capacity import why_denied
 from makespan.errors import JournalError, LeaseLost
 from makespan.handle import Run, observed
 from makespan.machine.broker import Broker, Held
-from makespan.machine.observations import Granted
+from makespan.machine.observations import Denied, Granted
+from makespan.machine.resources import BUDGET
 from makespan.ports import Timer, World
 from makespan.runtime.caching import Awaited
 from makespan.runtime.committer import Committer
 from makespan.sessions import LINE_LOOK_NS, SessionLine
-from makespan.store_port import Journal
+from makespan.slots import in_period
+from makespan.store_port import Account, Journal
 
 RENEW_NS = 3_000_000_000
+PERIOD_WAIT_NS = 60_000_000_000
+"""A run waits for the next period of a budget (`per=`) if that begins so soon; otherwise it pauses."""
 SOON_NS = 1_000_000
 
 
@@ -40,15 +46,18 @@ class Upkeep:
         line: SessionLine,
         awaited: Awaited,
         *,
+        breakers: Breakers,
         lease_ns: int,
         look_ns: int,
     ) -> None:
+        self.breakers = breakers
         self._runs, self._journal, self._world, self._committer = runs, journal, world, committer
         self._broker, self._line, self._awaited = broker, line, awaited
         self._lease_ns, self._look_ns = lease_ns, look_ns
         self._look_timer: Timer | None = None
         self._renew_timer: Timer | None = None
         self._grant_timer: Timer | None = None
+        self._grant_due = 0
         self._is_closed = False
 
     def begin(self) -> None:
@@ -91,8 +100,8 @@ class Upkeep:
         has_changed = self._journal.changed()
         if has_changed:
             self.read_inbox(live)
-            if self._broker.pools:
-                self._observe_ledger()
+            self._observe_ledger()
+            self.breakers.load()
         self._line.look(has_changed)
 
     def read_inbox(self, live: Sequence[str]) -> None:
@@ -110,9 +119,11 @@ class Upkeep:
                 run.driver.post(observation)
 
     def _observe_ledger(self) -> None:
-        rows = [Held(c.resource, (c.run_id, c.task, c.attempt), c.units, c.at_ns) for c in self._journal.ledger()]
-        self._broker.observe(row for row in rows if row.holder[0] not in self._runs)
-        self.grant()
+        if self._broker.waiting:
+            ledger = self._journal.ledger(self._world.wall_ns())
+            rows = [Held(c.resource, (c.run_id, c.task, c.attempt), c.units, c.at_ns) for c in ledger]
+            self._broker.observe(row for row in rows if row.holder[0] not in self._runs)
+            self.grant()
 
     def _renew(self) -> None:
         self._renew_timer = None
@@ -132,17 +143,53 @@ class Upkeep:
 
     def grant(self) -> None:
         """Hand units that came back to those in line."""
-        if not self._broker.waiting:
+        if not self._broker.waiting or self._is_closed:
             return
-        for run_id, task, attempt in self._broker.grants(self._world.wall_ns()):
+        if self._committer.is_busy:  # what comes back with that commit is still held in the store
+            self._grant_at(self._world.wall_ns() + SOON_NS)
+            return
+        now = self._world.wall_ns()
+        for name in self._broker.budgets_waited_for():
+            self._learn(name, now)
+        for run_id, task, attempt in self._broker.grants(now):
             run = self._runs[run_id]
-            needs = self._broker.held()[(run_id, task, attempt)]
-            if run.slots.claim(task, attempt, needs):
+            if run.slots.claim(task, attempt, self._broker.needs_of((run_id, task, attempt))):
                 run.driver.post(Granted(run.driver.clock(), task))
+        self._deny(now)
         due = self._broker.next_grant_at()
-        if due is not None and self._grant_timer is None:
-            wait = max(due - self._world.wall_ns(), 0)
-            self._grant_timer = self._world.call_at(self._world.monotonic_ns() + wait, self._granted_later)
+        if due is not None:
+            self._grant_at(due)
+
+    def _grant_at(self, wall_ns: int) -> None:
+        if self._grant_timer is not None:
+            if self._grant_due <= wall_ns:
+                return
+            self._grant_timer.cancel()
+        self._grant_due = wall_ns
+        wait = max(wall_ns - self._world.wall_ns(), 0)
+        self._grant_timer = self._world.call_at(self._world.monotonic_ns() + wait, self._granted_later)
+
+    def _learn(self, name: str, now: int) -> Account:
+        account = self._journal.account(in_period(name, self._broker.purse(name, now).start), now)
+        self._broker.learn(name, account.spent, account.reserved + account.lost, now)
+        return account
+
+    def _deny(self, now: int) -> None:
+        """Who waits for a budget of which nothing can come back need not wait, unless its next period is near."""
+        for name in self._broker.budgets_waited_for():
+            account, purse = self._learn(name, now), self._broker.purse(name, now)
+            if account.reserved or (purse.end and purse.end - now <= PERIOD_WAIT_NS):
+                continue
+            for waiting in self._broker.short_of(name, now):
+                run_id, task, _ = waiting.holder
+                run = self._runs[run_id]
+                self._broker.release(waiting.holder)
+                needed = dict(waiting.needs)[name]
+                why = why_denied(name, purse.budget.amount, purse.end, account, needed)
+                limit = f"budgets.{name.removeprefix(BUDGET).replace('/', '.')}"
+                run.driver.post(
+                    Denied(run.driver.clock(), task, why, limit, purse.budget.amount, account.spent + account.lost)
+                )
 
     def _granted_later(self) -> None:
         self._grant_timer = None

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from makespan.authoring.bodies import LiveBodies
+from makespan.capacity import DEFAULT_ACCOUNT
 from makespan.files import Room, sweep
 from makespan.fingerprints import files_are_in, fingerprint_of
 from makespan.handle import Run
@@ -17,6 +18,7 @@ from makespan.machine.facts import RunStarted
 from makespan.machine.machine import Machine
 from makespan.machine.observations import Granted
 from makespan.ports import World
+from makespan.run_policies import RunPolicies
 from makespan.runtime.attempts import Attempts, Interceptor, Workers
 from makespan.runtime.caching import Awaited, RunCache
 from makespan.runtime.committer import Committer
@@ -45,6 +47,7 @@ class Parts:
     """Mixed into cache keys where fakes answer: what they gave is for nobody else."""
     interceptors: tuple[Interceptor, ...]
     workers: Callable[[], Workers]
+    policies: RunPolicies
 
 
 def wire(
@@ -60,8 +63,17 @@ def wire(
         grant: hands freed units to those in line. on_end: hears of the end of this life, with what went wrong.
     """
     bodies = LiveBodies(run.registry, run.id, header.seed, header.started_wall_ns)
-    slots = RunSlots(parts.broker, parts.journal, parts.world, run.lease, grant)
     pricing = RunPricing(run.code_of, parts.services)
+    slots = RunSlots(
+        parts.broker,
+        parts.journal,
+        parts.world,
+        run.lease,
+        grant,
+        account=header.account or DEFAULT_ACCOUNT,
+        tokens=pricing.worst_tokens,
+    )
+    parts.broker.weigh(run.id, header.weight)
     clock = Clock(parts.world, header.started_wall_ns, run.state.at)
     cache = RunCache(
         parts.journal,
@@ -72,7 +84,17 @@ def wire(
         has_files=files_are_in(parts.room),
         wake=lambda task: run.driver.post(Granted(clock(), task)),
     )
-    run.machine = Machine(run.state, bodies=bodies, pricing=pricing, slots=slots, cache=cache)
+    policy, planner = parts.policies.of(header), parts.policies.planners.of(header)
+    run.machine = Machine(
+        run.state,
+        bodies=bodies,
+        pricing=pricing,
+        slots=slots,
+        cache=cache,
+        policy=policy,
+        plans=None if planner is None else planner.wants,
+        estimates=parts.policies.profile,
+    )
     run.bodies, run.slots, run.room, bodies.room = bodies, slots, parts.room, parts.room
     sweep(parts.room.work / run.id)
     run.driver = Driver(
@@ -86,6 +108,7 @@ def wire(
         ledger=slots.take_changes,
         cache=cache.take_changes,
     )
+    run.driver.planner = planner
     lender = Lender(parts.world, parts.journal, run.lease, lambda: not parts.committer.is_busy)
     run.outbox = Outbox(parts.world, run.lease, lender)
     run.driver.watchers.extend([*run.watchers, run.outbox.wake])

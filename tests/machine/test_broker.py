@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 import makespan as ms
-from makespan.machine.broker import Broker, Held, Rate
+from makespan.machine.broker import Broker, Held
+from makespan.machine.resources import FIRST_REST_NS, Budget, Pool, Rate
 from tests.machine.driver import SECOND, Act, Life, by_key
 
 GPU = (("gpu", 1),)
@@ -295,3 +298,298 @@ BrokerLaws.TestCase.settings = settings(
     max_examples=150, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestBrokerLaws = pytest.mark.slow(BrokerLaws.TestCase)
+
+
+# ---------------------------------------------------------------- locks, calendars, budgets, breakers
+
+
+class Shut:
+    """A calendar of one closing."""
+
+    def __init__(self, start: int, end: int) -> None:
+        self.start, self.end = start, end
+
+    def next(self, at: int) -> tuple[int, int] | None:
+        return (self.start, self.end) if at < self.end else None
+
+
+class Tens:
+    """Periods of ten."""
+
+    def next(self, at: int) -> tuple[int, int] | None:
+        return at - at % 10, at - at % 10 + 10
+
+
+LOCK = (("lock:customer-7", 1),)
+USD = "budget:team/usd"
+
+
+def test_a_lock_needs_no_declaration_and_is_held_by_one() -> None:
+    broker = Broker()
+    assert broker.problem(LOCK) is None
+    assert broker.problem((("lock:a", 2),)) is not None
+    assert broker.ask(holder(1), LOCK, 0)
+    assert not broker.ask(holder(2, "s"), LOCK, 0)
+    assert broker.ask(holder(3), (("lock:customer-8", 1),), 0)
+
+    broker.release(holder(1))
+
+    assert broker.grants(0) == [holder(2, "s")]
+
+
+def test_a_lock_that_another_process_holds_is_waited_for() -> None:
+    broker = Broker()
+    broker.observe([Held("lock:customer-7", holder(1, "elsewhere"), 1, 0)])
+    assert not broker.ask(holder(1), LOCK, 0)
+
+    broker.observe([])
+
+    assert broker.grants(0) == [holder(1)]
+
+
+def test_nothing_is_granted_while_a_pool_is_closed_and_all_in_line_when_it_opens() -> None:
+    broker = Broker({"gpu": Pool(2, Shut(10, 20))})
+    assert broker.ask(holder(1), GPU, 9)
+    assert not broker.ask(holder(2), GPU, 10)
+    assert not broker.ask(holder(3), GPU, 19)
+
+    assert broker.grants(19) == []
+    assert broker.next_grant_at() == 20
+    assert broker.grants(20) == [holder(2)]
+    assert broker.next_grant_at() is None
+
+
+def test_a_closed_rate_waits_for_its_opening_and_its_window() -> None:
+    broker = Broker(rates={"api": Rate(1, 5, Shut(10, 20))})
+    need = (("api", 1),)
+    assert broker.ask(holder(1), need, 9)
+    assert not broker.ask(holder(2), need, 12)
+
+    assert broker.next_grant_at() == 20
+    assert broker.grants(20) == [holder(2)]
+
+
+def test_who_waits_for_a_closed_pool_holds_nothing_else_up() -> None:
+    broker = Broker({"gpu": Pool(1, Shut(0, 100)), "disk": 1})
+    broker.ask(holder(1), (("disk", 1), ("gpu", 1)), 0)
+    broker.ask(holder(2), (("disk", 1),), 0)
+
+    assert broker.grants(0) == [holder(2)]
+
+
+def test_of_a_budget_what_is_spent_never_comes_back() -> None:
+    broker = Broker(budgets={"team/usd": Budget(10)})
+    assert broker.ask(holder(1), ((USD, 6),), 0)
+    assert not broker.ask(holder(2), ((USD, 6),), 0)
+
+    broker.release(holder(1), {USD: 2})
+    assert broker.grants(0) == [holder(2)]
+
+    broker.release(holder(2), {USD: 6})
+    assert not broker.ask(holder(3), ((USD, 3),), 0)
+    assert [waiting.holder for waiting in broker.short_of(USD, 0)] == [holder(3)]
+
+
+def test_a_budget_is_whole_again_in_its_next_period() -> None:
+    broker = Broker(budgets={"team/usd": Budget(5, Tens())})
+    assert broker.ask(holder(1), ((USD, 5),), 3)
+    assert not broker.ask(holder(2), ((USD, 5),), 9)
+
+    assert broker.next_grant_at() == 10
+    assert broker.grants(10) == [holder(2)]
+    broker.release(holder(1), {USD: 5})
+    assert broker.purse(USD, 11).spent == 0, "what was reserved before is settled in its own period"
+
+
+def test_who_waits_for_money_holds_no_pool_up() -> None:
+    broker = Broker({"gpu": 1}, budgets={"team/usd": Budget(1)})
+    broker.ask(holder(1), ((USD, 1),), 0)
+    broker.ask(holder(2), (("gpu", 1), (USD, 1)), 0)
+    broker.ask(holder(3), GPU, 0)
+
+    assert broker.grants(0) == [holder(3)]
+
+
+def test_a_tripped_breaker_lets_one_try_after_a_while_and_all_when_it_is_mended() -> None:
+    broker, gate = Broker(), (("model:main", 1),)
+    broker.trip("main", 0, "no credit")
+    for number in (1, 2, 3):
+        assert not broker.ask(holder(number), gate, 0)
+
+    assert broker.grants(0) == []
+    assert broker.next_grant_at() == FIRST_REST_NS
+    assert broker.grants(FIRST_REST_NS) == [holder(1)]
+    assert broker.grants(FIRST_REST_NS + 1) == []
+
+    broker.mend("main")
+    assert broker.grants(FIRST_REST_NS + 2) == [holder(2), holder(3)]
+
+
+def test_a_breaker_that_trips_again_rests_twice_as_long() -> None:
+    broker = Broker()
+    broker.trip("main", 0, "no credit")
+    broker.trip("main", 1, "no credit, said a call that was under way")
+
+    again = broker.trip("main", FIRST_REST_NS, "no credit")
+
+    assert (again.trips, again.until) == (2, 3 * FIRST_REST_NS)
+
+
+# ---------------------------------------------------------------- the order of the line
+
+
+def test_of_one_run_the_lower_rank_is_served_first() -> None:
+    broker = Broker({"gpu": 1})
+    broker.ask(holder(1), GPU, 0)
+    broker.ask(holder(2), GPU, 0, (0, 5))
+    broker.ask(holder(3), GPU, 0, (0, 1))
+    broker.ask(holder(4), GPU, 0, (-9, 7))
+
+    served = []
+    for last in (1, 4, 3):
+        broker.release(holder(last))
+        served += broker.grants(0)
+
+    assert served == [holder(4), holder(3), holder(2)]
+
+
+def serve(broker: Broker, line: dict[str, int], turns: int, takes: int = SECOND) -> list[str]:
+    """One unit at a time, each held for a while: whose turn it was. Every run in `line` asks for so many at once."""
+    now = 0
+    for run, count in line.items():
+        for number in range(count):
+            broker.ask(holder(number, run), GPU, now)
+    served = []
+    for _ in range(turns):
+        now += takes
+        for held in list(broker.held()):
+            broker.release(held)
+        served += [run for run, _, _ in broker.grants(now)]
+    return served
+
+
+def test_a_late_run_with_a_few_tasks_need_not_wait_for_a_long_backlog() -> None:
+    served = serve(Broker({"gpu": 1}), {"long": 500, "short": 10}, 40)
+
+    assert served.index("short") <= 2
+    assert [i for i, run in enumerate(served) if run == "short"][-1] <= 24
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0, 2.0, 4.0])
+def test_runs_get_their_weighted_share(weight: float) -> None:
+    broker = Broker({"gpu": 1})
+    broker.weigh("heavy", weight)
+
+    served = serve(broker, {"heavy": 2000, "plain": 2000}, 600)
+
+    share = served.count("heavy") / len(served)
+    assert share == pytest.approx(weight / (1 + weight), abs=0.05)
+
+
+def test_nobody_is_passed_over_for_long_whatever_its_weight() -> None:
+    broker = Broker({"gpu": 1})
+    broker.weigh("light", 0.001)
+
+    served = serve(broker, {"heavy": 3000, "light": 3000}, 1000)
+
+    turns = [i for i, run in enumerate(served) if run == "light"]
+    assert len(turns) >= 3
+    assert max(after - before for before, after in pairwise([0, *turns])) <= 900
+
+
+def test_a_large_need_is_not_starved_by_small_ones_of_other_runs() -> None:
+    broker, now = Broker({"gpu": 4}), 0
+    for number in range(4):
+        broker.ask(holder(number, "small"), GPU, 0)
+    broker.ask(holder(1, "large"), (("gpu", 4),), 0)
+
+    for number in range(4, 400):
+        now += SECOND
+        broker.ask(holder(number, "small"), GPU, now)
+        broker.release(min(held for held in broker.held()))
+        if holder(1, "large") in broker.grants(now):
+            break
+
+    assert holder(1, "large") in broker.held()
+    assert now < 60 * SECOND
+
+
+def test_a_release_looks_at_few_of_ten_thousand_in_line() -> None:
+    looks = 0
+
+    class Counting(Broker):
+        def _fits(self, needs: Any, at: int) -> bool:
+            nonlocal looks
+            looks += 1
+            return super()._fits(needs, at)
+
+    broker = Counting({"gpu": 1})
+    for number in range(5000):
+        broker.ask(holder(number), GPU, 0)
+        broker.ask(holder(number, "other"), (("gpu", 1), (f"lock:{number % 10}", 1)), 0)
+    looks = 0
+
+    for _ in range(100):
+        broker.release(next(iter(broker.held())))
+        assert len(broker.grants(0)) == 1
+
+    assert looks <= 100 * 12, "the heads of the queues at most"
+
+
+def test_ten_thousand_different_locks_are_no_burden_for_each_other() -> None:
+    looks = 0
+
+    class Counting(Broker):
+        def _fits(self, needs: Any, at: int) -> bool:
+            nonlocal looks
+            looks += 1
+            return super()._fits(needs, at)
+
+    broker = Counting()
+    for number in range(10_000):
+        broker.ask(holder(number), ((f"lock:{number}", 1),), 0)
+        broker.ask(holder(number, "second"), ((f"lock:{number}", 1),), 0)
+    looks = 0
+
+    for number in range(100):
+        broker.release(holder(number))
+        assert broker.grants(0) == [holder(number, "second")]
+
+    assert looks <= 200
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_no_pool_rate_or_budget_is_passed_and_none_closed_gives_out(chance: random.Random) -> None:
+    """Random runs with weights and ranks, pools and rates with downtime, budgets with periods: what was granted is
+    counted by hand."""
+    shut = Shut(300, 420)
+    broker = Broker({"gpu": Pool(3, shut), "disk": 2}, {"api": Rate(3, 100, shut)}, {"team/usd": Budget(9)})
+    holding: dict[Any, dict[str, int]] = {}
+    granted: list[tuple[int, dict[str, int]]] = []
+    asked: dict[Any, dict[str, int]] = {}
+    spent = now = 0
+    for number in range(chance.randrange(20, 120)):
+        now += chance.randrange(12)
+        names = chance.sample(["gpu", "disk", "api", USD, "lock:a"], chance.randrange(1, 4))
+        wanted = {name: 1 if name.startswith("lock") else chance.randint(1, 2) for name in names}
+        who = (chance.choice("abc"), number, 1)
+        broker.weigh(who[0], chance.choice([0.5, 1, 3]))
+        asked[who] = wanted
+        fresh = [who] if broker.ask(who, tuple(wanted.items()), now, (0, chance.randint(0, 3))) else []
+        if holding and chance.random() < 0.6:
+            over = chance.choice(list(holding))
+            used = chance.randint(0, holding[over].get(USD, 0))
+            broker.release(over, {USD: used})
+            spent += used
+            del holding[over]
+        for each in [*fresh, *broker.grants(now)]:
+            holding[each] = asked[each]
+            granted.append((now, asked[each]))
+            assert not (300 <= now < 420 and {"gpu", "api"} & set(asked[each]))
+        for name, most in {"gpu": 3, "disk": 2, "lock:a": 1}.items():
+            assert sum(needs.get(name, 0) for needs in holding.values()) <= most
+        assert sum(needs.get("api", 0) for at, needs in granted if at > now - 100) <= 3
+        assert spent + sum(needs.get(USD, 0) for needs in holding.values()) <= 9
+        due = broker.next_grant_at()
+        assert due is None or due > now

@@ -17,7 +17,7 @@ from makespan.machine.facts import Limits
 from makespan.values import Blob, Usage
 
 FACTS = """
-1 RunStarted: run_id workflow root inputs started_wall_ns seed limits budget deadline_ns sync target session scheduled_ns zone policy modes
+1 RunStarted: run_id workflow root inputs started_wall_ns seed limits budget deadline_ns sync target session scheduled_ns zone policy modes account weight planner
 2 DeclarationAdded: declaration
 3 ScopeAdded: id parent name at budget deadline_ns limit owner undo shielded tolerant
 4 TaskAdded: declaration scope id args sources when label first over delay_ns
@@ -38,7 +38,7 @@ FACTS = """
 19 TaskRemoved: task at
 20 TaskRewired: task args sources
 21 LimitReached: scope at limit allowed used
-22 RunPaused: at reason detail
+22 RunPaused: at reason detail limit allowed used
 23 RunResumed: at budget deadline_ns on_change
 24 RunEnded: at status error
 25 TaskDiverged: task other at

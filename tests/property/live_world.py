@@ -22,7 +22,15 @@ from makespan.authoring.task import Task
 from makespan.authoring.trace import template_of, trace
 from makespan.errors import record_of
 from makespan.graph.digest import digest
-from makespan.machine.facts import AttemptStarted, Fact, Limits, RunStarted, TaskFailed, TaskSucceeded
+from makespan.machine.facts import (
+    AttemptInterrupted,
+    AttemptStarted,
+    Fact,
+    Limits,
+    RunStarted,
+    TaskFailed,
+    TaskSucceeded,
+)
 from makespan.machine.machine import Machine, Turn
 from makespan.machine.observations import (
     AddScope,
@@ -71,6 +79,8 @@ class Life:
         self.bodies = LoggedBodies(registry, "r-test", 7, STARTED_WALL_NS)
         self.machine = Machine(state, bodies=self.bodies)
         self.now = state.at
+        self.before: Sequence[Sequence[Fact]] = ()
+        """The turns of earlier lives."""
         self.turns: list[list[Fact]] = []
         self.asked_after: list[int] = []
         """How many requests the bodies had made after each turn."""
@@ -107,6 +117,7 @@ class Life:
             for fact in facts:
                 state.apply(fact)
         life = Life(state, template_of(code).registry.copy(), seed, batches=batches)
+        life.before = turns
         life.now += DOWNTIME_NS
         life._take(life.machine.resume(life.now, budget=None, deadline_ns=None, on_change=on_change))
         return life
@@ -193,7 +204,13 @@ class Life:
 
     @property
     def accepted_cost(self) -> int:
-        return sum(task.cost for task in self.state.tasks if task.status == Status.SUCCEEDED)
+        """Of the tasks that succeeded, but for what attempts may have been billed that a crash has cut."""
+        presumed = [0] * len(self.state.tasks)
+        for facts in (*self.before, *self.turns):
+            for fact in facts:
+                if isinstance(fact, AttemptInterrupted):
+                    presumed[fact.task] += fact.cost
+        return sum(t.cost - presumed[t.number] for t in self.state.tasks if t.status == Status.SUCCEEDED)
 
     def starts(self) -> list[tuple[str, bytes]]:
         """Key and arguments of every attempt started in this life."""

@@ -7,7 +7,8 @@ Invariant: what a listener heard since the last `discard` is the text of the ans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any, Literal, Never
 
@@ -17,7 +18,7 @@ from makespan.authoring.place import InsideTask, current
 from makespan.authoring.task import P, T_co, Task
 from makespan.codec import NotEncodable
 from makespan.errors import GraphError, ProviderError
-from makespan.ports import AttemptInfo, Message, ModelReply, ModelRequest, Produced, Services, TaskCode, streamed
+from makespan.ports import AttemptInfo, Message, Model, ModelReply, ModelRequest, Produced, Services, TaskCode, streamed
 from makespan.values import NONE_VALUE, NanoUsd, Usage
 
 REASKS = 1
@@ -130,43 +131,59 @@ class ModelCode:
         request, heard = self.request(args, info.seed), Heard(info)
         if request.temperature:
             request = msgspec.structs.replace(request, seed=sampling_seed(info))
-        spent, usage = NanoUsd(0), Usage()
-        names = info.models or self._task.declaration.options.models
-        for place, name in enumerate(names):
-            try:
-                value, cost, used = await self._ask(info.services, name, request, heard)
-                return Produced(self._encoded(value), NanoUsd(spent + cost), usage + used)
-            except Spent as failure:
-                spent, usage = NanoUsd(spent + failure.cost), usage + failure.usage
-                if place == len(names) - 1:
-                    raise failure.with_totals(spent, usage) from failure.error
+        names, bill = info.models or self._task.declaration.options.models, Bill(info.services)
+        try:
+            for place, name in enumerate(names):
+                try:
+                    value = await self._ask(info.services, name, request, heard, bill)
+                    return Produced(self._encoded(value), bill.cost, bill.usage)
+                except Spent as failure:
+                    if place == len(names) - 1:
+                        raise failure from failure.error
+        except BaseException as error:
+            bill.note_on(error)
+            raise
         raise AssertionError("a prompt has at least one model")
 
-    async def _ask(
-        self, services: Services, name: str, request: ModelRequest, heard: Heard
-    ) -> tuple[Any, NanoUsd, Usage]:
+    async def _ask(self, services: Services, name: str, request: ModelRequest, heard: Heard, bill: Bill) -> Any:
         """One model's answer, asked for again when it does not fit."""
-        cost, usage = NanoUsd(0), Usage()
         for asked in range(REASKS + 1):
             try:
-                model = services.model(name)
-                reply = await heard.reply(model, request)
-                usage = usage + reply.usage
-                cost = NanoUsd(cost + services.cost(model.name, reply.usage))
+                reply = await self._called(services, name, request, heard, bill)
             except ProviderError as error:
-                raise Spent(error, cost, usage) from error
+                raise Spent(error) from error
             try:
                 value = self.read(reply, request)
                 if reply.tool_calls:
                     heard.discard()  # what a model says before it calls a tool is not the answer
-                return value, cost, usage
+                return value
             except ProviderError as error:
                 if asked == REASKS or error.kind not in self._structured.reaskable:
-                    raise Spent(error, cost, usage) from error
+                    raise Spent(error) from error
                 messages = self._structured.reask(request.messages, reply, error)
                 # Without tools, because some services do not hold an answer to its schema beside them.
                 request = msgspec.structs.replace(request, messages=messages, tools=())
         raise AssertionError("unreachable")
+
+    async def _called(
+        self, services: Services, name: str, request: ModelRequest, heard: Heard, bill: Bill
+    ) -> ModelReply:
+        """One call, past the breaker and onto the bill. Raises ProviderError."""
+        breaker = services.breaker
+        refusal = breaker.refusal(name) if breaker is not None else None
+        if refusal is not None:
+            raise refusal
+        model = services.model(name)
+        try:
+            with bill.open(model, request) as call:
+                reply = call.reply = await heard.reply(model, request)
+        except ProviderError as error:
+            if breaker is not None:
+                breaker.note(name, error)
+            raise
+        if breaker is not None:
+            breaker.note(name, None)
+        return reply
 
     def _encoded(self, value: Any) -> bytes:
         try:
@@ -187,6 +204,16 @@ class ModelCode:
                 total += once + REASKS * services.cost(model.name, Usage(prompt_tokens, 0, bound.completion_tokens))
         return NanoUsd(total)
 
+    def worst_tokens(self, args: bytes, services: Services, models: Iterable[str] = ()) -> int:
+        """Most tokens that one attempt can use, as `worst_case` counts them."""
+        request = self.request(args, 0)
+        total = 0
+        for name in models or self._task.declaration.options.models:
+            bound = services.model(name).worst_case(request)
+            once = bound.prompt_tokens + bound.completion_tokens
+            total += once + REASKS * (once + REASK_TOKENS + bound.completion_tokens)
+        return total
+
 
 def sampling_seed(info: AttemptInfo) -> int:
     """A seed of this attempt alone, 31 bits: two samples of one prompt differ, and so does the next attempt. Only where
@@ -196,14 +223,55 @@ def sampling_seed(info: AttemptInfo) -> int:
 
 
 class Spent(ProviderError):
-    """A model call that failed after it used something."""
+    """A model's failure on its way out of an attempt, which puts its whole bill on it."""
 
-    def __init__(self, error: ProviderError, cost: NanoUsd, usage: Usage) -> None:
+    def __init__(self, error: ProviderError) -> None:
         super().__init__(str(error), kind=error.kind, retryable=error.retryable, retry_after_s=error.retry_after_s)
-        self.error, self.cost, self.usage = error, cost, usage
+        self.error = error
+        if error.kind in ("quota", "auth"):
+            self.details = {"kind": error.kind}
 
-    def with_totals(self, cost: NanoUsd, usage: Usage) -> Spent:
-        return Spent(self.error, cost, usage)
+
+BILL_UNKNOWN = frozenset({"timeout", "malformed"})
+"""Failures of calls that the service may have worked at, and billed: they are charged their worst case."""
+
+
+class OpenCall:
+    """A call that is under way."""
+
+    reply: ModelReply | None = None
+
+
+class Bill:
+    """What the calls of one attempt cost; of a call that was cut nobody can tell, so its worst case counts."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.cost, self.usage = NanoUsd(0), Usage()
+
+    @contextmanager
+    def open(self, model: Model, request: ModelRequest) -> Iterator[OpenCall]:
+        """While inside, one call is under way; its price is added at the end, whatever that is."""
+        call = OpenCall()
+        try:
+            yield call
+        except ProviderError as error:
+            if error.kind in BILL_UNKNOWN:
+                self._add(model, model.worst_case(request))
+            raise
+        except BaseException:
+            self._add(model, model.worst_case(request))
+            raise
+        if call.reply is not None:
+            self._add(model, call.reply.usage)
+
+    def _add(self, model: Model, used: Usage) -> None:
+        self.usage = self.usage + used
+        self.cost = NanoUsd(self.cost + self._services.cost(model.name, used))
+
+    def note_on(self, error: BaseException) -> None:
+        """Let whoever hears of the failure, or of the cancellation, know what it cost."""
+        error.cost, error.usage = self.cost, self.usage  # type: ignore[attr-defined]  # read by `runtime.attempts`
 
 
 class Opening:

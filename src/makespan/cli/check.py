@@ -160,13 +160,13 @@ def _secret_problems(tasks: list[Task[..., Any]]) -> Iterator[tuple[str, int]]:
 
 
 def _needs_problems(tasks: list[Task[..., Any]], config: Config) -> Iterator[tuple[str, int]]:
+    from makespan.capacity import budgets_of, pools_of, rates_of
     from makespan.cli.failures import USAGE
     from makespan.cli.reachable import pool_problems
-    from makespan.config import engine_from
     from makespan.machine.broker import Broker
 
-    options = engine_from(config)
-    for problem in pool_problems(Broker(options["pools"], options["rates"]), tasks):
+    broker = Broker(pools_of(config.pools), rates_of(config.rates), budgets_of(config.budgets))
+    for problem in pool_problems(broker, tasks):
         yield problem, USAGE
 
 

@@ -49,10 +49,17 @@ def _values(config: Any) -> list[tuple[str, Any]]:
     rows: list[tuple[str, Any]] = [
         ("store", config.store),
         ("allow_unknown_prices", config.allow_unknown_prices),
+        ("policy", config.policy),
+        ("profile", config.profile),
     ]
     for table in ("models", "prices", "pools", "rates"):
         entries = getattr(config, table)
         rows += [(f"{table}.{name}", _without_password(msgspec.to_builtins(entry))) for name, entry in entries.items()]
+    rows += [
+        (f"budgets.{name}.{unit}" if isinstance(said, dict) else f"budgets.{name}", amount)
+        for name, said in config.budgets.items()
+        for unit, amount in (said.items() if isinstance(said, dict) else [("", said)])
+    ]
     limits = msgspec.to_builtins(Limits()) | config.limits
     return rows + [(f"limits.{name}", value) for name, value in limits.items()]
 

@@ -78,6 +78,15 @@ def store_option(command: F) -> F:
     )(command)
 
 
+def profile_option(command: F) -> F:
+    """`--profile`."""
+    return click.option(
+        "--profile",
+        metavar="FILE",
+        help="Durations to expect of tasks. Default: makespan.toml, MAKESPAN_PROFILE, what the run itself sees",
+    )(command)
+
+
 def json_option(command: F) -> F:
     """`--json`."""
     return click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")(command)

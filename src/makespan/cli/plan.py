@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from makespan.cli.options import input_option, json_option, store_option
+from makespan.cli.options import DURATION, input_option, json_option, profile_option, store_option
 
 if TYPE_CHECKING:
     from makespan.authoring.task import Task
@@ -21,11 +21,20 @@ LISTED_TASKS = 40
 
 @click.command("plan", short_help="Show the graph of a workflow, with an estimate; run nothing.")
 @click.argument("target")
+@click.option("--schedule", "is_scheduled", is_flag=True, help="Also find the best schedule, for `--policy planned:`.")
+@click.option("--solve", "solve_s", type=DURATION, metavar="TIME", help="How long CP-SAT may look for a proof: 10s.")
+@click.option("--running", type=click.IntRange(min=1), metavar="N", help="Attempts in flight at once.")
+@click.option("-o", "--output", metavar="FILE", help="Keep the schedule: FILE.json, or draw it: FILE.svg or .png.")
+@profile_option
 @input_option
 @store_option
 @json_option
-def command(target: str, inputs: tuple[str, ...], store: str | None, as_json: bool) -> int:
-    """Show the graph of TARGET: tasks, edges, depth, width, and what earlier runs took and cost."""
+def command(target: str, inputs: tuple[str, ...], store: str | None, as_json: bool, **said: Any) -> int:
+    """Show the graph of TARGET: tasks, edges, depth, width, and what earlier runs took and cost.
+
+    With --schedule: when each task would best start with the slots and pools there are, and how far from the best
+    possible that is. Durations are those of --profile, or of earlier runs.
+    """
     from makespan.authoring.trace import template_of
     from makespan.cli.inputs import read_inputs
     from makespan.cli.targets import find_workflow
@@ -35,6 +44,10 @@ def command(target: str, inputs: tuple[str, ...], store: str | None, as_json: bo
     read_inputs(workflow, inputs, complete=False)
     template = template_of(workflow)
     check(template.nodes, template.scopes)
+    if said["is_scheduled"] or said["solve_s"] is not None or said["output"]:
+        from makespan.cli.plan_schedule import show
+
+        return show(workflow, template.graph, store, as_json, **said)
     typical, estimate = _history(workflow.key, template.graph, store)
     plan = _described(workflow, template.graph, estimate)
     if as_json:

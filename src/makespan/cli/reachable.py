@@ -70,7 +70,8 @@ def model_problem(services: EngineServices, name: str) -> ProviderError | None:
 def pool_problems(broker: Broker, tasks: list[Task[..., Any]]) -> Iterator[str]:
     """What tasks need and no pool or rate here can ever give."""
     for task in tasks:
-        problem = broker.problem(task.declaration.options.needs)
+        needs = task.declaration.options.needs
+        problem = broker.problem(tuple(need for need in needs if not broker.has_budget_of(need[0])))
         if problem:
             said = problem.partition("; give its size")[0]
             yield f"task {task.key}: {said}; give its size in [pools] of makespan.toml"

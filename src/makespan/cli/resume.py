@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from makespan.cli.options import DURATION, MONEY, json_option, quiet_option, store_option
+from makespan.cli.options import DURATION, MONEY, json_option, profile_option, quiet_option, store_option
 
 
 class Deadline(click.ParamType[tuple[bool, float]]):
@@ -36,6 +36,7 @@ class Deadline(click.ParamType[tuple[bool, float]]):
     "--happened", multiple=True, metavar="TASK=JSON", help="It did happen, and this is what it returned (null without)."
 )
 @click.option("--cancel", is_flag=True, help="Cancel the run for good: only what is to be undone is done.")
+@profile_option
 @store_option
 @json_option
 @quiet_option
@@ -48,6 +49,7 @@ def command(
     skip: tuple[str, ...],
     happened: tuple[str, ...],
     cancel: bool,
+    profile: str | None,
     store: str | None,
     as_json: bool,
     quiet: bool,
@@ -66,7 +68,7 @@ def command(
     from makespan.errors import UsageError
     from makespan.handle import Run
 
-    config = load_config(store=store)
+    config = load_config(store=store, profile=profile)
     journal = must_open(config.store)
     try:
         row = find_run(journal, run_id)

@@ -153,7 +153,7 @@ def _needed(report: Report) -> str:
     """What has to be added to the resume command for it to get any further."""
     task = report.undecided[0] if len(report.undecided) == 1 else "TASK"
     match report.reason:
-        case "budget":
+        case "budget" if report.detail.startswith("budget_usd"):
             return " --budget USD    (more than before)"
         case "deadline":
             return " --deadline +10m    (from now)"

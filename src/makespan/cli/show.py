@@ -154,7 +154,10 @@ def _totals(row: RunRow, summary: Summary) -> Iterator[str]:
     tokens = summary.tokens.prompt + summary.tokens.completion
     yield f"  started {iso(row.started_wall_ns).replace('T', ' ')[:19]}"
     yield f"  makespan {duration(summary.makespan_s)}, critical path {duration(summary.critical_path_s)}"
-    yield f"  cost {money(summary.cost_usd)}, {tokens} tokens, {summary.attempts} attempts"
+    presumed = f" ({money(summary.presumed_usd)} of it presumed)" if summary.presumed_usd else ""
+    yield f"  cost {money(summary.cost_usd)}{presumed}, {tokens} tokens, {summary.attempts} attempts"
+    if summary.over_budget_usd:
+        yield f"  over budget by {money(summary.over_budget_usd)}: a provider billed more than its worst case"
     yield f"  tasks: {counted(counts)}"
 
 

@@ -13,6 +13,7 @@ from makespan.authoring.task import Task
 from makespan.authoring.workflow import Workflow
 from makespan.errors import UsageError, suggestion
 from makespan.runtime.targets import load_module, split_target
+from makespan.stored_runs import refuse_simulated
 
 DOCUMENTS = (".yaml", ".yml")
 
@@ -24,6 +25,7 @@ def find_workflow(target: str) -> tuple[Task[..., Any], str]:
         UsageError: no such file, module or name. GraphError: the import raised.
     """
     _see_the_current_folder()
+    refuse_simulated(target)
     if target.endswith(".md"):
         raise UsageError(f"{target}: a workflow is Python or YAML; write file.py:workflow or file.yaml")
     if target.endswith(DOCUMENTS):

@@ -15,10 +15,12 @@ from makespan.errors import JournalError
 from makespan.files import Room
 from makespan.journal.failures import lease_lost, run_is_owned
 from makespan.journal.memory_cache import MemoryCache
+from makespan.journal.memory_ledger import MemoryLedger
 from makespan.journal.reading import unknown_run
 from makespan.journal.sessions import cancel_body, refuse_conflict, refuse_entry, refuse_return
 from makespan.ports import Owner, Piece, SlotVersion
 from makespan.store_port import (
+    Account,
     Claim,
     Entry,
     Lease,
@@ -31,7 +33,6 @@ from makespan.store_port import (
     TurnRecord,
 )
 
-Slot = tuple[str, str, int, int]
 FINAL = ("succeeded", "failed", "cancelled")
 
 
@@ -56,9 +57,7 @@ class MemoryJournal:
         self._runs: dict[int, _StoredRun] = {}
         self._numbers: dict[str, int] = {}
         self._blobs: dict[bytes, bytes] = {}
-        self._ledger: dict[Slot, LedgerChange] = {}
-        self._granted: dict[Slot, tuple[int, ...]] = {}
-        """Numbers of the units held."""
+        self._ledger = MemoryLedger()
         self.room = Room.temporary()
         """Where files are whose runs are here."""
         self.cache = MemoryCache(lambda number: self._runs[number].row)
@@ -151,7 +150,7 @@ class MemoryJournal:
             raise run_is_owned(run_id, row.owner.pid)
         run.writing_epoch = row.epoch + 1
         run.pieces = []
-        self._free_units(run_id)
+        self._ledger.let_go(run_id)
         run.row = msgspec.structs.replace(row, epoch=row.epoch + 1, owner=owner, lease_until_ns=wall_ns + lease_ns)
         return Lease(run_id, row.number, row.epoch + 1)
 
@@ -173,12 +172,8 @@ class MemoryJournal:
             run.writing_epoch = 0
             run.pieces = []
             self.cache.land_all(lease.number)
-            self._free_units(lease.run_id)
+            self._ledger.let_go(lease.run_id)
             run.row = msgspec.structs.replace(run.row, owner=None, lease_until_ns=0)
-
-    def _free_units(self, run_id: str) -> None:
-        """What attempts of an earlier owner held comes back."""
-        self._granted = {slot: held for slot, held in self._granted.items() if slot[1] != run_id}
 
     def append(self, turns: Sequence[TurnRecord], *, may_wait: bool = True) -> None:
         """Keep the turns, all or none. Raises LeaseLost naming the stale run. Cost: 1 µs a turn."""
@@ -275,29 +270,26 @@ class MemoryJournal:
             self._entries[(kind, key)] = Entry(kind, key, body, replaces + 1)
         return True
 
-    def ledger(self) -> list[LedgerChange]:
-        """Every held slot of every run."""
-        return [self._ledger[slot] for slot in sorted(self._ledger)]
+    def ledger(self, alive_at: int | None = None) -> list[LedgerChange]:
+        """Every held slot of every run: there is no other process whose owner could be dead."""
+        return self._ledger.rows()
 
     def claim(self, claims: Sequence[Claim], wall_ns: int) -> bool:
         """Granted while there are units that no appended turn has yet to give back; rates the broker has counted."""
-        numbered: dict[Slot, tuple[int, ...]] = {}
-        for claim in claims:
-            change = claim.change
-            if claim.window_ns:
-                continue
-            held = {n for slot, numbers in self._granted.items() if slot[0] == change.resource for n in numbers}
-            free = [number for number in range(claim.capacity) if number not in held]
-            if len(free) < change.units:
-                return False
-            slot = (change.resource, change.run_id, change.task, change.attempt)
-            numbered[slot] = tuple(free[: change.units])
-        self._granted.update(numbered)
-        return True
+        return self._ledger.claim(claims)
+
+    def settle(self, changes: Sequence[LedgerChange]) -> None:
+        """Write rows of the ledger outside of any turn."""
+        for change in changes:
+            self._ledger.write(change)
+
+    def account(self, resource: str, wall_ns: int) -> Account:
+        """What is spent and reserved of a budget."""
+        return self._ledger.account(resource)
 
     def units(self, run_id: str, task: int, attempt: int) -> dict[str, tuple[int, ...]]:
         """Numbers of the units that an attempt holds, by pool."""
-        return {slot[0]: held for slot, held in self._granted.items() if slot[1:] == (run_id, task, attempt)}
+        return self._ledger.units(run_id, task, attempt)
 
     def changed(self) -> bool:
         """Whether something was asked since the last look."""
@@ -326,12 +318,7 @@ class MemoryJournal:
         for number in turn.requests_done:
             self._waiting.pop(number, None)
         for change in turn.ledger:
-            slot = (change.resource, change.run_id, change.task, change.attempt)
-            if change.units:
-                self._ledger[slot] = change
-            else:
-                self._ledger.pop(slot, None)
-                self._granted.pop(slot, None)
+            self._ledger.write(change)
 
 
 def _updated(row: RunRow, turn: TurnRecord) -> RunRow:

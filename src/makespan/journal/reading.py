@@ -17,8 +17,9 @@ import msgspec
 from makespan.errors import JournalError, UsageError
 from makespan.journal.chain import first_link, next_link
 from makespan.journal.failures import damaged_file, damaged_turn, journal_error
+from makespan.journal.statements import BUDGET_RESERVED, BUDGET_SPENT
 from makespan.ports import Owner, Piece, SlotVersion
-from makespan.store_port import Entry, LedgerChange, Request, RunRow, SlotKey
+from makespan.store_port import Account, Entry, LedgerChange, Request, RunRow, SlotKey
 
 PAGE_TURNS = 256
 """Turns fetched by one query."""
@@ -59,6 +60,10 @@ SLOT_VERSIONS = (
 )
 SLOT_NAMES = "SELECT DISTINCT name FROM slots WHERE session = ? AND run_id = ? ORDER BY name"
 LEDGER = "SELECT resource, run_id, task, attempt, units, epoch, at_ns, numbers FROM ledger ORDER BY 1, 2, 3, 4"
+LEDGER_OF_THE_LIVING = (
+    "SELECT l.resource, l.run_id, l.task, l.attempt, l.units, l.epoch, l.at_ns, l.numbers "
+    "FROM ledger l JOIN runs r ON r.id = l.run_id WHERE l.epoch = r.epoch AND r.lease_until_ns > ? ORDER BY 1, 2, 3, 4"
+)
 UNITS = "SELECT resource, numbers FROM ledger WHERE run_id = ? AND task = ? AND attempt = ? AND numbers <> ''"
 
 Row = tuple[Any, ...]
@@ -138,8 +143,14 @@ class StoreReader:
         ids = msgspec.json.encode(list(run_ids)).decode()
         return [Request(*row) for row in self._rows(WAITING, (ids,))]
 
-    def ledger(self) -> list[LedgerChange]:
-        return [LedgerChange(*row) for row in self._rows(LEDGER)]
+    def ledger(self, alive_at: int | None) -> list[LedgerChange]:
+        rows = self._rows(LEDGER) if alive_at is None else self._rows(LEDGER_OF_THE_LIVING, (alive_at,))
+        return [LedgerChange(*row) for row in rows]
+
+    def account(self, resource: str, wall_ns: int) -> Account:
+        spent = self._rows(BUDGET_SPENT, (resource,))
+        everything, alive = self._rows(BUDGET_RESERVED, (wall_ns, resource))[0]
+        return Account(spent[0][0] if spent else 0, alive, everything - alive)
 
     def pieces(self, run_id: str, after: tuple[int, int]) -> list[Piece]:
         return [Piece(*row) for row in self._rows(PIECES, (self._run_number(run_id), *after))]

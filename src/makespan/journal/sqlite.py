@@ -18,29 +18,24 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
 
 import apsw
 import msgspec
 
 from makespan.journal.cache import SqliteCache
 from makespan.journal.failures import run_is_owned
+from makespan.journal.ledger import SqliteLedger, charge_lost
 from makespan.journal.piece_table import PieceTable
 from makespan.journal.reading import RUN_BY_ID, RUN_NUMBER, StoreReader, run_row, unknown_run
 from makespan.journal.sessions import SessionWriter
 from makespan.journal.statements import (
     DELETE_ENTRY,
     DELETE_PIECES,
-    FORGET_RATE,
     FREE_POOLS,
     INSERT_ENTRY,
     INSERT_REQUEST,
     INSERT_RUN,
-    INSERT_SLOT,
     LAST_TURN,
-    POOL_NUMBERS,
-    POOL_UNITS,
-    RATE_UNITS,
     RELEASE_RUN,
     RENEW_LEASE,
     TAKE_RUN,
@@ -52,6 +47,7 @@ from makespan.journal.write_ahead_log import WriteAheadLog
 from makespan.journal.write_connection import WriteConnection
 from makespan.ports import Owner, Piece, SlotVersion
 from makespan.store_port import (
+    Account,
     Claim,
     Entry,
     Lease,
@@ -93,6 +89,7 @@ class SqliteJournal:
         self._turns = TurnWriter(self._writer, self.cache)
         self._sessions = SessionWriter(self._writer, self._turns, self._path)
         self._pieces = PieceTable(self._writer)
+        self._ledger = SqliteLedger(self._writer)
         self._asked = False
         self._data_version = self._writer.data_version()
 
@@ -131,6 +128,7 @@ class SqliteJournal:
             row = self._run_to_take(run_id, wall_ns, may_replace)
             self._writer.execute(TAKE_RUN, (_text(owner), wall_ns + lease_ns, row.number))
             self._writer.execute(DELETE_PIECES, (row.number,))
+            charge_lost(self._writer, run_id)
             head = self._db.execute(LAST_TURN, (row.number,)).fetchone()
         self._turns.follow(row.number, run_id, head)
         return Lease(run_id, row.number, row.epoch + 1)
@@ -161,6 +159,7 @@ class SqliteJournal:
             self._writer.execute(RELEASE_RUN, (lease.number, lease.epoch))
             if self._db.changes() == 1:
                 self._writer.execute(FREE_POOLS, (lease.number,))
+                charge_lost(self._writer, lease.run_id)
                 self._writer.execute(DELETE_PIECES, (lease.number,))
                 self.cache.land_all(lease.number)
                 self._turns.forget(lease.number)
@@ -264,41 +263,25 @@ class SqliteJournal:
                 self._writer.execute(UPDATE_ENTRY, (body, kind, key, replaces))
             return bool(self._db.changes() == 1)
 
-    def ledger(self) -> list[LedgerChange]:
-        """Every held slot of every run."""
-        return self._reader.ledger()
+    def ledger(self, alive_at: int | None = None) -> list[LedgerChange]:
+        """Every held slot of every run; with a wall time of those whose owner lives."""
+        return self._reader.ledger(alive_at)
 
     def claim(self, claims: Sequence[Claim], wall_ns: int) -> bool:
         """Write the units if all fit beside what every process holds. Cost: about 20 µs, without a sync."""
-        with self._writer.writing(), transaction(self._db):
-            if not all(self._fits(claim, wall_ns) for claim in claims):
-                return False
-            for claim in claims:
-                self._writer.execute(INSERT_SLOT, msgspec.structs.astuple(self._numbered(claim, wall_ns)))
-        return True
+        return self._ledger.claim(claims, wall_ns)
 
-    def _numbered(self, claim: Claim, wall_ns: int) -> LedgerChange:
-        """The row of a claim that fits, with the lowest numbers that nobody holds; a rate's units have none."""
-        if claim.window_ns:
-            return claim.change
-        rows = self._db.execute(POOL_NUMBERS, (claim.change.resource, wall_ns)).fetchall()
-        held = {number for (numbers,) in rows for number in str(numbers).split(",")}
-        free = (number for number in map(str, range(claim.capacity)) if number not in held)
-        return msgspec.structs.replace(claim.change, numbers=",".join(islice(free, claim.change.units)))
+    def settle(self, changes: Sequence[LedgerChange]) -> None:
+        """Write rows of the ledger outside of any turn."""
+        self._ledger.settle(changes)
+
+    def account(self, resource: str, wall_ns: int) -> Account:
+        """What is spent and reserved of a budget. Cost: about 10 µs, and 1 µs a reservation that is out."""
+        return self._reader.account(resource, wall_ns)
 
     def units(self, run_id: str, task: int, attempt: int) -> dict[str, tuple[int, ...]]:
         """Numbers of the units that an attempt holds, by pool. Cost: 6 µs."""
         return self._reader.units(run_id, task, attempt)
-
-    def _fits(self, claim: Claim, wall_ns: int) -> bool:
-        resource = claim.change.resource
-        if claim.window_ns:
-            since = wall_ns - claim.window_ns
-            self._writer.execute(FORGET_RATE, (resource, since))
-            used = self._db.execute(RATE_UNITS, (resource, since)).get
-        else:
-            used = self._db.execute(POOL_UNITS, (resource, wall_ns)).get
-        return bool(used + claim.change.units <= claim.capacity)
 
     # ------------------------------------------------------------ requests
 

@@ -49,6 +49,23 @@ RATE_UNITS = "SELECT coalesce(sum(units), 0) FROM ledger WHERE resource = ? AND 
 FORGET_RATE = "DELETE FROM ledger WHERE resource = ? AND at_ns <= ?"
 FREE_POOLS = "DELETE FROM ledger WHERE run_id = (SELECT id FROM runs WHERE number = ?) AND at_ns = 0"
 
+LEDGER_ROW = 8
+"""Columns of the ledger: the first fields of a LedgerChange."""
+RESERVED_BY_RUN = (
+    "SELECT resource, run_id, task, attempt, units, epoch, at_ns FROM ledger "
+    "WHERE resource >= 'budget:' AND resource < 'budget;' AND run_id = ?"
+)
+BUDGET_SPENT = "SELECT CAST(body AS INTEGER) FROM entries WHERE kind = 'budget' AND key = ?"
+BUDGET_RESERVED = (
+    "SELECT coalesce(sum(l.units), 0), "
+    "coalesce(sum(CASE WHEN l.epoch = r.epoch AND r.lease_until_ns > ? THEN l.units ELSE 0 END), 0) "
+    "FROM ledger l LEFT JOIN runs r ON r.id = l.run_id WHERE l.resource = ?"
+)
+SPEND = (
+    "INSERT INTO entries VALUES ('budget', ?, CAST(? AS BLOB), 1) ON CONFLICT(kind, key) DO UPDATE "
+    "SET body = CAST(CAST(body AS INTEGER) + CAST(excluded.body AS INTEGER) AS BLOB), version = version + 1"
+)
+
 ENTER_LINE = "INSERT INTO runs VALUES (NULL, ?, ?, ?, 'queued', ?, ?, 1, ?, ?, x'', 1, ?) RETURNING number"
 REENTER_LINE = "UPDATE runs SET status = 'queued' WHERE number = ? AND epoch = ?"
 ASK_LINE_TO_END = (

@@ -9,16 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import apsw
-import msgspec
 
 from makespan.journal.cache import SqliteCache
 from makespan.journal.chain import first_link, next_link
 from makespan.journal.failures import lease_lost
+from makespan.journal.ledger import write_change
 from makespan.journal.statements import (
-    DELETE_SLOT,
     EPOCH,
     INSERT_BLOB,
-    INSERT_SLOT,
     INSERT_TURN,
     REQUEST_DONE,
     UPDATE_RUN,
@@ -114,11 +112,8 @@ class TurnWriter:
             execute(INSERT_BLOB, blob)
         for number in turn.requests_done:
             execute(REQUEST_DONE, (number,))
-        for slot in turn.ledger:
-            if slot.units:
-                execute(INSERT_SLOT, msgspec.structs.astuple(slot))
-            else:
-                execute(DELETE_SLOT, (slot.resource, slot.run_id, slot.task, slot.attempt))
+        for change in turn.ledger:
+            write_change(self._writer, change)
         if turn.cache:
             self._cache.write(turn.cache, turn.lease.number)
         if turn.status is not None or turn.summary is not None:

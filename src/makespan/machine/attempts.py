@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from heapq import heappush
 from typing import TYPE_CHECKING
 
@@ -92,8 +93,11 @@ def raised(
     Args:
         attempt: which, where several were in flight: this was the last of them.
     """
-    machine.emit(AttemptFailed(task.number, machine.now, error, cost, usage, lingers, attempt))
     options = task.declaration.options
+    if error.details is not None and budget.refusal(error) and options.effect != Effect.IRREVERSIBLE and not lingers:
+        budget.refused(machine, task, error, cost, attempt)
+        return
+    machine.emit(AttemptFailed(task.number, machine.now, error, cost, usage, lingers, attempt))
     if options.effect == Effect.IRREVERSIBLE or cost:
         machine.out.sync = True
     is_wanted = not compensation.is_pointless(machine.state, task, error)
@@ -129,6 +133,7 @@ def end_without_outcome(
         machine.out.sync = True
     else:
         machine.emit(AttemptInterrupted(task.number, machine.now, why, attempt, cost))
+        machine.out.sync = machine.out.sync or cost > 0
 
 
 def late(machine: Machine, task: TaskState, fact: LateResult) -> None:
@@ -150,15 +155,17 @@ def free(machine: Machine, task: TaskState, attempt: int = 0) -> None:
             starting.leave_scopes(machine, task)
     else:  # its outcome was unknown, and it left its scopes when that began
         machine.lingering.pop((task.number, task.attempt), None)
-    if machine.starved or task.declaration.options.needs:
+    slots = machine.slots
+    if machine.starved or task.declaration.options.needs or (slots is not None and slots.counts_all):
         after_release(machine, task, attempt or task.attempt)
 
 
 def after_release(machine: Machine, task: TaskState, attempt: int) -> None:
-    if machine.slots is not None and task.declaration.options.needs:
-        machine.slots.release(task.number, attempt)
+    slots = machine.slots
+    if slots is not None and (task.declaration.options.needs or slots.counts_all):
+        slots.release(task.number, attempt)
     if machine.starved:
-        budget.wake(machine, task)
+        machine.starved.freed.update(machine.state.scopes[task.spec.scope].budgeted)
 
 
 def end_lost_attempts(machine: Machine) -> None:
@@ -176,13 +183,20 @@ def end_lost_attempts(machine: Machine) -> None:
         machine.run_body(task)
 
 
+def charge_lost(machine: Machine, lost: Sequence[tuple[tuple[int, int], int]]) -> None:
+    """Attempts of a dead life that had been given up and were not seen to end: (task, attempt), nano-USD reserved."""
+    for (number, attempt), held in lost:
+        budget.presume(machine, machine.state.tasks[number], attempt, held)
+
+
 def end_lost(machine: Machine, task: TaskState, why: str) -> None:
     """The process that ran its attempts is gone."""
-    if task.number not in machine.state.beside:
-        end_without_outcome(machine, task, why)
+    flights = machine.state.beside.get(task.number)
+    if flights is None:
+        end_without_outcome(machine, task, why, cost=task.reserved)
         return
-    for attempt in beside.in_flight(machine.state, task):
-        end_without_outcome(machine, task, why, attempt=attempt)
+    for attempt, flight in list(flights.items()):
+        end_without_outcome(machine, task, why, attempt=attempt, cost=flight.reserved)
 
 
 # ---------------------------------------------------------------- one of several attempts in flight

@@ -1,31 +1,42 @@
-"""What runs share: pools of slots and rates. The machine's sibling, one per store; pure like it.
+"""What runs share: pools, locks, rates, budgets and breakers. The machine's sibling, one per store; pure like it.
 
-    ask ─▶ granted at once, or in line          release / rates passing ─▶ grants to those in line
+    ask ─▶ granted at once, or in line          release / time passing ─▶ grants to those in line
 
-First come, first served per resource: nobody overtakes an earlier asker of the same resource, so nothing starves, while
-askers of other resources pass. The ledger (who holds what) is written with the turn that starts the attempt.
-Source: sliding-window counters as in any rate limiter; the window is exact, not bucketed.
+Nobody overtakes who comes before him in the line (`line.py`) for a resource that both need, so a large need is not
+starved by small ones, while askers of other resources pass. Who waits for something that is shut (a closed pool, a
+breaker) or for money holds up nothing else. What is held is also written into the store's ledger, where all processes
+count (`slots.py`); `observe` and `learn` bring in what others hold.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from makespan.errors import suggestion
+from makespan.machine.line import Line, Turns, Waiting
+from makespan.machine.policy import NO_RANK, Rank
+from makespan.machine.resources import (
+    BUDGET,
+    GATE,
+    LOCK,
+    Budget,
+    GateUse,
+    Holder,
+    Needs,
+    OpenGate,
+    Pool,
+    PoolUse,
+    PurseUse,
+    Rate,
+    RateUse,
+    Resource,
+)
 
-Needs = tuple[tuple[str, int], ...]
-Holder = tuple[str, int, int]
-"""(run id, task number, attempt)."""
-
-
-class Rate(msgspec.Struct, frozen=True):
-    """At most `count` units in any window of `window_ns`."""
-
-    count: int
-    window_ns: int
+UNBOUNDED = 2**62
+"""Units of a budget that an attempt may use, where nobody can say."""
+_OPEN_GATE = OpenGate()
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -37,112 +48,271 @@ class Held(msgspec.Struct, frozen=True):
     at_ns: int
 
 
-class Broker:
-    """Pools (`name` → slots) and rates (`name` → Rate). Times are wall-clock nanoseconds."""
+class _Grant(msgspec.Struct, frozen=True):
+    needs: Needs
+    rank: Rank
+    asked_at: int
+    part: float
+    """The largest part of a whole resource that it is."""
 
-    def __init__(self, pools: dict[str, int] | None = None, rates: dict[str, Rate] | None = None) -> None:
-        self.pools = dict(pools or {})
+
+class Broker:
+    """Pools (by name: slots, or a `Pool`), rates and budgets (`account/unit`). Times are wall-clock nanoseconds."""
+
+    def __init__(
+        self,
+        pools: Mapping[str, int | Pool] | None = None,
+        rates: Mapping[str, Rate] | None = None,
+        budgets: Mapping[str, Budget] | None = None,
+    ) -> None:
+        given = (pools or {}).items()
+        self.pools = {name: pool if isinstance(pool, Pool) else Pool(pool) for name, pool in given}
         self.rates = dict(rates or {})
-        self._mine: dict[Holder, Needs] = {}
-        self._used: dict[str, int] = dict.fromkeys(self.pools, 0)
-        self._foreign: dict[str, int] = {}
-        self._granted_at: dict[str, deque[tuple[int, int]]] = {name: deque() for name in self.rates}
-        self._line: deque[tuple[Holder, Needs]] = deque()
+        self.budgets = dict(budgets or {})
+        self._purses = {f"{BUDGET}{name}": PurseUse(budget) for name, budget in self.budgets.items()}
+        self._declared: dict[str, Resource] = {
+            **{name: PoolUse(pool) for name, pool in self.pools.items()},
+            **{name: RateUse(rate) for name, rate in self.rates.items()},
+            **self._purses,
+        }
+        self._locks: dict[str, PoolUse] = {}
+        self._gates: dict[str, GateUse] = {}
+        self._mine: dict[Holder, _Grant] = {}
+        self._line = Line()
+        self._freed: set[str] = set()
+        """Locks that may have room since the last look."""
+        self._at = 0
+
+    # ------------------------------------------------------------ what there is
 
     def problem(self, needs: Needs) -> str | None:
         """Why these needs can never be met, or None."""
         for name, units in needs:
-            most = (
-                self.pools.get(name) if name in self.pools else self.rates[name].count if name in self.rates else None
-            )
+            most = self._most(name)
+            if most is None and self.has_budget_of(name):
+                return f"its account has no budget of {name!r}, and there is no such pool or rate"
             if most is None:
                 known = [*self.pools, *self.rates]
                 size = f"Engine(pools={{{name!r}: 1}})"
                 return f"no pool or rate is called {name!r}{suggestion(name, known)}; give its size: {size}"
+            if name.startswith(BUDGET) and units >= UNBOUNDED:
+                return f"nobody can say how much of {name!r} it may use; give it timeout_s"
             if units > most:
                 return f"needs {units} of {name!r}, which has only {most}"
         return None
 
-    def ask(self, holder: Holder, needs: Needs, at: int) -> bool:
+    def has_budget_of(self, unit: str) -> bool:
+        """Whether some account has a budget of this unit."""
+        return any(name.endswith(f"/{unit}") for name in self.budgets)
+
+    def _most(self, name: str) -> int | None:
+        if name in self.pools:
+            return self.pools[name].slots
+        if name in self.rates:
+            return self.rates[name].count
+        if name in self._purses:
+            return UNBOUNDED  # its amount may be raised, so it pauses a run and fails no task
+        return 1 if name.startswith((LOCK, GATE)) else None
+
+    def _resource(self, name: str) -> Resource:
+        found: Resource | None = self._declared.get(name) or self._gates.get(name)
+        if found is None and name.startswith(GATE):
+            return _OPEN_GATE
+        if found is None:
+            found = self._locks.get(name)
+        if found is None:
+            found = self._locks[name] = PoolUse(Pool(1))
+        return found
+
+    def weigh(self, run_id: str, weight: float) -> None:
+        """What part of the shared resources a run is to have, against the 1.0 of others."""
+        self._line.share(run_id).weight = weight
+
+    # ------------------------------------------------------------ asking
+
+    def ask(self, holder: Holder, needs: Needs, at: int, rank: Rank = NO_RANK) -> bool:
         """Take the units now, or join the line. Asking again for what is held is granted."""
+        self._at = at
         if holder in self._mine:
             return True
-        ahead = {name for _, others in self._line for name, _ in others}
-        if not any(name in ahead for name, _ in needs) and self._fits(needs, at):
-            self._take(holder, needs, at)
+        if holder in self._line:
+            return False
+        waits_for = self._line.waits_for
+        if not any(waits_for(name) for name, _ in needs) and self._fits(needs, at):
+            self._take(holder, needs, rank, at, at)
             return True
-        self._line.append((holder, needs))
+        self._line.add(holder, needs, rank, at)
         return False
 
     def put_back(self, holder: Holder) -> None:
-        """The store has no room after all (another process was quicker): to the head of the line."""
-        needs = self._mine.pop(holder, None)
-        if needs is None:
+        """The store has no room after all (another process was quicker): to the head of its queue."""
+        grant = self._mine.pop(holder, None)
+        if grant is None:
             return
-        for name, units in needs:
-            if name in self._used:
-                self._used[name] -= units
-            elif self._granted_at[name]:
-                self._granted_at[name].pop()
-        self._line.appendleft((holder, needs))
+        for name, units in grant.needs:
+            self._resource(name).undo(holder, units)
+        self._line.share(holder[0]).held -= grant.part
+        self._line.add(holder, grant.needs, grant.rank, grant.asked_at, first=True)
 
-    def release(self, holder: Holder) -> None:
-        """Give back what the holder has, or leave the line. Units of a rate stay spent until their window passes."""
-        needs = self._mine.pop(holder, None)
-        if needs is None:
-            self._line = deque(entry for entry in self._line if entry[0] != holder)
+    def release(self, holder: Holder, spent: Mapping[str, int] | None = None) -> None:
+        """Give back what the holder has, or leave the line. Units of a rate stay spent until their window passes.
+
+        Args:
+            spent: what the attempt really used, by budget; nothing of a budget that is not named.
+        """
+        grant = self._mine.pop(holder, None)
+        if grant is None:
+            waiting = self._line.remove(holder)
+            self._freed.update(() if waiting is None else (name for name, _ in waiting.needs))
             return
-        for name, units in needs:
-            if name in self._used:
-                self._used[name] -= units
+        for name, units in grant.needs:
+            self._resource(name).give_back(holder, units, 0 if spent is None else spent.get(name, 0))
+            if name.startswith(LOCK):
+                self._let_go(name)
+        for name, amount in (spent or {}).items():
+            if amount and all(name != known for known, _ in grant.needs) and name in self._purses:
+                self._purses[name].spent += amount  # it was thought to cost nothing
+        self._line.share(holder[0]).held -= grant.part
+
+    def _let_go(self, lock: str) -> None:
+        self._freed.add(lock)
+        use = self._locks[lock]
+        if not use.used and not use.foreign:
+            del self._locks[lock]
 
     def release_run(self, run_id: str) -> None:
         """A run ended or is no longer ours: everything it holds comes back."""
         for holder in [h for h in self._mine if h[0] == run_id]:
             self.release(holder)
-        self._line = deque(entry for entry in self._line if entry[0][0] != run_id)
+        self._freed.update(name for waiting in self._line if waiting.holder[0] == run_id for name, _ in waiting.needs)
+        self._line.forget(run_id)
+
+    # ------------------------------------------------------------ what other processes do
 
     def observe(self, ledger: Iterable[Held]) -> None:
-        """Take over what other processes hold, as the store's ledger says."""
-        self._foreign = {}
+        """Take over what other processes hold of pools and locks, as the store's ledger says."""
+        for pool in (*self._declared.values(), *self._locks.values()):
+            if isinstance(pool, PoolUse):
+                pool.foreign = 0
+        self._freed.update(self._locks)
         for row in ledger:
             if row.holder in self._mine:
                 continue
-            if row.resource in self.pools:
-                self._foreign[row.resource] = self._foreign.get(row.resource, 0) + row.units
+            use = self._resource(row.resource) if self._is_pool(row.resource) else None
+            if isinstance(use, PoolUse):
+                use.foreign += row.units
+        for lock in [name for name, use in self._locks.items() if not use.used and not use.foreign]:
+            del self._locks[lock]
+
+    def _is_pool(self, name: str) -> bool:
+        return name in self.pools or name.startswith(LOCK)
+
+    def learn(self, budget: str, spent: int, reserved: int, at: int) -> None:
+        """What the store says of a budget's present period: `reserved` by all, this process included."""
+        self._purses[budget].learn(spent, reserved, at)
+
+    def purse(self, name: str, at: int) -> PurseUse:
+        """A budget as this process knows it, in its present period."""
+        found = self._purses[name]
+        found.roll(at)
+        return found
+
+    def start_of(self, name: str, holder: Holder) -> int:
+        """Start of the period of a budget in which the holder reserved; 0 where it has none."""
+        return self._purses[name].start_of(holder)
+
+    # ------------------------------------------------------------ models that were refused
+
+    def trip(self, model: str, at: int, why: str) -> GateUse:
+        """A model's account has no credit: nobody else calls it for a while."""
+        gate = self._gates.setdefault(f"{GATE}{model}", GateUse())
+        gate.trip(at, why)
+        return gate
+
+    def know_gate(self, model: str, until: int, trips: int, why: str) -> None:
+        """A breaker as another process left it."""
+        gate = self._gates.setdefault(f"{GATE}{model}", GateUse())
+        if trips >= gate.trips and until > gate.until:
+            gate.until, gate.trips, gate.why = until, trips, why
+
+    def mend(self, model: str) -> bool:
+        """It answers again; True when it had been tripped."""
+        name = f"{GATE}{model}"
+        self._freed.add(name)
+        return self._gates.pop(name, None) is not None
+
+    @property
+    def has_tripped(self) -> bool:
+        """Whether any breaker is not closed."""
+        return bool(self._gates)
+
+    def gates(self) -> dict[str, GateUse]:
+        """The breakers that are not closed, by model."""
+        return {name.removeprefix(GATE): gate for name, gate in self._gates.items()}
+
+    def tripped(self, model: str) -> GateUse | None:
+        """The breaker of a model, while it is not closed."""
+        return self._gates.get(f"{GATE}{model}")
+
+    # ------------------------------------------------------------ granting
 
     def grants(self, at: int) -> list[Holder]:
-        """Those in line who can have their units now; they hold them from here on."""
-        for name in self.rates:
-            self._spent(name, at)
-        granted, blocked, rest = [], set[str](), deque[tuple[Holder, Needs]]()
-        for holder, needs in self._line:
-            if not blocked.intersection(name for name, _ in needs) and self._fits(needs, at):
-                self._take(holder, needs, at)
-                granted.append(holder)
+        """Those in line who can have their units now; they hold them from here on.
+
+        Cost: O(log n) a grant, and O(1) for each queue (attempts of one run with the same needs) that has to wait.
+        """
+        self._at = at
+        names = [*self._declared, *self._gates, *self._freed]
+        self._freed.clear()
+        granted, blocked = [], set[str]()
+        turns = Turns(self._line, self._line.concerned(names), at)
+        while (waiting := turns.next()) is not None:
+            if blocked.isdisjoint(waiting.queue.names) and self._fits(waiting.needs, at):
+                self._line.remove(waiting.holder)
+                self._take(waiting.holder, waiting.needs, waiting.rank, waiting.asked_at, at)
+                granted.append(waiting.holder)
+                turns.served(waiting)
             else:
-                blocked.update(name for name, _ in needs)
-                rest.append((holder, needs))
-        self._line = rest
+                blocked.update(self._holds_up(waiting, at))
+                turns.passed(waiting)
         return granted
 
+    def _holds_up(self, waiting: Waiting, at: int) -> Iterable[str]:
+        """What must not be given to those behind, so that it comes to this one in the end."""
+        alone = [
+            name
+            for name, units in waiting.needs
+            if (use := self._resource(name)).is_shut(at) or (name.startswith(BUDGET) and not use.has_room(units, at))
+        ]
+        if alone:
+            return alone
+        return [name for name, _ in waiting.needs if not name.startswith((BUDGET, GATE))]
+
     def next_grant_at(self) -> int | None:
-        """When, after the last look, a rate's window frees the units that someone in line lacks; None when only a
-        release can help."""
-        due = [self._room_at(name, units) for _, needs in self._line for name, units in needs if name in self.rates]
+        """When, after the last look, time alone may make room for someone in line: a window has passed, a pool opens, a
+        period begins. None when only a release can help."""
+        names = [*self._declared, *self._gates]
+        due = [
+            self._resource(name).frees_at(units, self._at)
+            for queue in self._line.concerned(names)
+            if (head := queue.head) is not None
+            for name, units in head.needs
+        ]
         return min((at for at in due if at is not None), default=None)
 
-    def _room_at(self, name: str, units: int) -> int | None:
-        """When a rate has room for so many units; None when it has it now."""
-        rate = self.rates[name]
-        lacking = sum(spent for _, spent in self._granted_at[name]) + units - rate.count
-        for at, spent in self._granted_at[name]:
-            if lacking <= 0:
-                return None
-            lacking -= spent
-            if lacking <= 0:
-                return at + rate.window_ns
-        return None
+    def short_of(self, budget: str, at: int) -> list[Waiting]:
+        """Those in line for which a budget has no room. Cost: a look at all in line."""
+        purse = self._purses[budget]
+        wanted = [(waiting, dict(waiting.needs).get(budget, 0)) for waiting in self._line]
+        return [waiting for waiting, units in wanted if units and not purse.has_room(units, at)]
+
+    def budgets_waited_for(self) -> list[str]:
+        """Budgets that somebody in line needs."""
+        return [name for name in self._purses if self._line.waits_for(name)]
+
+    def needs_of(self, holder: Holder) -> Needs:
+        """What a holder has."""
+        return self._mine[holder].needs
 
     @property
     def waiting(self) -> int:
@@ -151,27 +321,16 @@ class Broker:
 
     def held(self) -> dict[Holder, Needs]:
         """What this process's runs hold."""
-        return dict(self._mine)
+        return {holder: grant.needs for holder, grant in self._mine.items()}
 
     def _fits(self, needs: Needs, at: int) -> bool:
-        for name, units in needs:
-            if name in self.pools:
-                if self._used[name] + self._foreign.get(name, 0) + units > self.pools[name]:
-                    return False
-            elif self._spent(name, at) + units > self.rates[name].count:
-                return False
-        return True
+        return all(self._resource(name).has_room(units, at) for name, units in needs)
 
-    def _spent(self, name: str, at: int) -> int:
-        grants, window = self._granted_at[name], self.rates[name].window_ns
-        while grants and grants[0][0] + window <= at:
-            grants.popleft()
-        return sum(units for _, units in grants)
-
-    def _take(self, holder: Holder, needs: Needs, at: int) -> None:
-        self._mine[holder] = needs
+    def _take(self, holder: Holder, needs: Needs, rank: Rank, asked_at: int, at: int) -> None:
+        part = 0.0
         for name, units in needs:
-            if name in self.pools:
-                self._used[name] += units
-            else:
-                self._granted_at[name].append((at, units))
+            resource = self._resource(name)
+            resource.take(holder, units, at)
+            part = max(part, resource.share(units))
+        self._mine[holder] = _Grant(needs, rank, asked_at, part)
+        self._line.share(holder[0]).grant(part, at)

@@ -43,6 +43,18 @@ def is_stale(machine: Machine, entry: tuple[int, int, int, str]) -> bool:
     return task.status != wanted or task.attempt != attempt
 
 
+def next_live(machine: Machine) -> int | None:
+    """The next timer or backoff; see `Machine.next_live_deadline`."""
+    return min(
+        (
+            entry[0]
+            for entry in machine.heap
+            if entry[3] != "deadline" and not is_stale(machine, entry) and not machine.replay.holds(entry[1])
+        ),
+        default=None,
+    )
+
+
 def is_in_use(machine: Machine, scope: ScopeState) -> bool:
     """Whether something runs in a scope, or a live body is inside its block and may still call."""
     if scope.open:

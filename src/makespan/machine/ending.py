@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from makespan.graph.node import Effect, Kind
-from makespan.machine import beside, compensation, requests, signals, starting
+from makespan.machine import beside, budget, compensation, requests, signals, starting
 from makespan.machine.facts import (
     AttemptUnknown,
     LimitReached,
@@ -82,9 +82,9 @@ def cancel_scope(machine: Machine, number: int, why: str) -> None:
 
 def stop_run(machine: Machine, reason: str, detail: str) -> None:
     """Start nothing more and end what can be repeated; irreversible attempts are awaited, not cut."""
-    if machine.stopping is not None:
+    if machine.stopping is not None and not machine.draining:
         return
-    machine.stopping = (reason, detail)
+    machine.stopping, machine.draining = (reason, detail), False
     for number in sorted(machine.running):
         task = machine.state.tasks[number]
         if task.declaration.options.effect != Effect.IRREVERSIBLE:
@@ -116,16 +116,14 @@ def pause_for_a_person(machine: Machine) -> None:
     state = machine.state
     unknown = [t for t in state.tasks if t.status == Status.UNKNOWN]
     diverged = [t for t in state.tasks if t.status == Status.DIVERGED]
-    starved = any(state.tasks[n].status == Status.READY for line in machine.starved.values() for n in line)
-    if starved and machine.broke is not None:
-        scope = state.scopes[machine.broke[0]]
-        allowed, used = (scope.budget or 0) / 1e9, scope.committed / 1e9
-        pause(
-            machine,
-            "budget",
-            f"budget_usd of the run reached: {used:g} of {allowed:g} USD used "
-            f"and the next task needs up to {machine.broke[1] / 1e9:g} USD",
-        )
+    denied = budget.first_denied(machine)
+    if machine.starved and budget.wake_all_that_fit(machine):
+        machine.finish_turn()
+    elif machine.broke is not None and budget.is_starved(machine):
+        pause(machine, "budget", budget.used_up(machine, *machine.broke))
+    elif denied is not None:
+        machine.emit(RunPaused(machine.now, "budget", denied.why, denied.limit, denied.allowed, denied.used))
+        end_life(machine)
     elif unknown:
         pause(machine, "decision", compensation.describe_unknown(state, unknown))
     elif diverged:
@@ -140,6 +138,11 @@ def pause_for_a_person(machine: Machine) -> None:
 
 def pause(machine: Machine, reason: str, detail: str) -> None:
     machine.emit(RunPaused(machine.now, reason, detail))
+    end_life(machine)
+
+
+def end_life(machine: Machine) -> None:
+    """The run is paused: durable, and then nothing more."""
     machine.out.sync = True
     machine.out.commands.append(EndRun(machine.state.status))
 

@@ -66,6 +66,12 @@ class RunStarted(_Fact, frozen=True, tag=1):
     """Which ready task starts next: name of a policy; empty is first come, first served."""
     modes: tuple[tuple[str, str], ...] = ()
     """(task key, mode) chosen for the run."""
+    account: str = ""
+    """Whose budgets in the store the run counts against; empty is the default account."""
+    weight: float = 1.0
+    """Its part of shared resources, against that of other runs."""
+    planner: str = ""
+    """Who chooses modes and samples of ready tasks: name of a planner; empty is nobody."""
 
 
 class DeclarationAdded(_Fact, frozen=True, tag=2):
@@ -251,8 +257,12 @@ class LimitReached(_Fact, frozen=True, tag=21):
 class RunPaused(_Fact, frozen=True, tag=22):
     at: int
     reason: str
-    """budget, deadline, decision, interrupted or divergence."""
+    """budget, deadline, decision, divergence, interrupted, quota or auth."""
     detail: str = ""
+    limit: str = ""
+    """Of a budget that runs share: its name, its amount and what is used of it (nano-USD, nanoseconds or units)."""
+    allowed: int = 0
+    used: int = 0
 
 
 class RunResumed(_Fact, frozen=True, tag=23):

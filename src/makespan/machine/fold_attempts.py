@@ -170,6 +170,7 @@ def interrupted(state: State, fact: AttemptInterrupted) -> None:
     task = state.tasks[fact.task]
     flies_on = bool(state.beside) and land(state, task, fact.attempt)
     charge(state, task, fact.cost, None)
+    state.presumed_cost += fact.cost
     state.at = fact.at
     if not flies_on:
         task.status = _WAITING
@@ -191,6 +192,8 @@ def late(state: State, fact: LateResult) -> None:
         state.scopes[number].committed += fact.cost
     task.cost += fact.cost
     state.late_cost += fact.cost
+    if fact.value is None and fact.error is None and fact.usage is None:
+        state.presumed_cost += fact.cost
     if fact.usage is not None:
         state.usage = state.usage + fact.usage
 

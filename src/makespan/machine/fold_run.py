@@ -64,10 +64,12 @@ def note_scope(state: State, scope: ScopeState, at: int, *, is_limit: bool) -> N
 def paused(state: State, fact: RunPaused) -> None:
     state.status = "interrupted" if fact.reason == "interrupted" else "paused"
     state.reason, state.detail, state.at = fact.reason, fact.detail, fact.at
+    state.met_limit = (fact.limit, fact.allowed, fact.used) if fact.limit else None
 
 
 def resumed(state: State, fact: RunResumed) -> None:
     state.status, state.reason, state.detail, state.at = "running", "", "", fact.at
+    state.met_limit = None
     state.error = None
     state.on_change = fact.on_change
     for number, attempt in list(state.lingering):

@@ -24,6 +24,7 @@ from makespan.graph.node import Declaration, Effect, Kind
 from makespan.graph.terms import GuardError
 from makespan.machine import (
     attempts,
+    budget,
     compensation,
     deadlines,
     edits,
@@ -57,6 +58,7 @@ from makespan.machine.observations import (
     CancelAsked,
     Command,
     Decided,
+    Denied,
     EditAsked,
     Granted,
     Interrupted,
@@ -72,6 +74,7 @@ from makespan.machine.queue import ReadyQueue
 from makespan.machine.records import Status, TaskState
 from makespan.machine.replay import Replay
 from makespan.machine.resolve import arguments, guard_values
+from makespan.machine.starved import Starved
 from makespan.machine.state import State
 from makespan.values import BLOB_BYTES, NONE_VALUE, Blob, Value
 
@@ -138,8 +141,10 @@ class Machine:
         """Attempts told to stop whose end has not been seen: they still hold their slot."""
         self.queued: set[int] = set()
         """Tasks in line at the broker, or waiting for a result that another one computes."""
-        self.starved: dict[int, list[int]] = {}
+        self.starved = Starved()
         """Scope → tasks that wait for a reservation in it to come back."""
+        self.denied: dict[int, Denied] = {}
+        """Tasks that a budget which runs share has no room for, and why."""
         self.crowded: dict[int, ReadyQueue] = {}
         """Scope → ready tasks that wait for its concurrency limit."""
         self.listening: dict[str, deque[int]] = {}
@@ -165,6 +170,8 @@ class Machine:
         self.kept: list[Declaration] = []
         """Keeps declarations alive whose `id` is in `declared_by_id`."""
         self.stopping: tuple[str, str] | None = None
+        self.draining = False
+        """Whether what is in flight is left to end by itself."""
         self.broke: tuple[int, int] | None = None
         """(scope, nano-USD that would be needed) of the last task the budget had no room for."""
         self.now = state.at
@@ -217,7 +224,9 @@ class Machine:
         """
         self.out = Turn()
         self.now = max(at, self.state.at)
+        lost = list(self.state.lingering.items())
         self.emit(RunResumed(self.now, budget, deadline_ns, on_change))
+        attempts.charge_lost(self, lost)
         if retry:
             retrying.reopen(self, retry)
         self.replay.begin(self.state)
@@ -357,12 +366,15 @@ class Machine:
         task = None if number is None else self.state.tasks[number]
         if task is None or task.status not in (Status.UNKNOWN, Status.DIVERGED) or seen.verdict not in VERDICTS:
             return
+        held = task.reserved
         self.emit(DecisionMade(task.number, self.now, seen.verdict, seen.author))
         self.out.sync = True
         if seen.verdict == "happened":
-            self.emit(TaskSucceeded(task.number, self.now, self.keep(seen.value or NONE_VALUE)))
-        elif seen.verdict == "skip":
+            self.emit(TaskSucceeded(task.number, self.now, self.keep(seen.value or NONE_VALUE), held))
+            return
+        if seen.verdict == "skip":
             self.emit(TaskCancelled(task.number, self.now, f"skipped by {seen.author or 'a person'}"))
+        budget.presume(self, task, task.attempt, held)
 
     def _interrupt(self, seen: Interrupted) -> None:
         ending.stop_run(self, "interrupted", seen.why)
@@ -466,14 +478,7 @@ class Machine:
 
     def next_live_deadline(self) -> int | None:
         """The next timer or backoff. Deadlines of scopes keep no run alive, nor what no body has asked for again."""
-        return min(
-            (
-                entry[0]
-                for entry in self.heap
-                if entry[3] != "deadline" and not deadlines.is_stale(self, entry) and not self.replay.holds(entry[1])
-            ),
-            default=None,
-        )
+        return deadlines.next_live(self)
 
 
 _DECIDE: dict[type, Callable[[Machine, Any], None]] = {
@@ -482,6 +487,7 @@ _DECIDE: dict[type, Callable[[Machine, Any], None]] = {
     AttemptStopped: attempts.attempt_stopped,
     Tick: deadlines.tick,
     Granted: Machine._granted,
+    Denied: budget.denied,
     Allotted: planning.allotted,
     CancelAsked: Machine._cancel_asked,
     EditAsked: Machine._edit_asked,

@@ -63,6 +63,16 @@ class Granted(_Observation, frozen=True, gc=False):
     task: int
 
 
+class Denied(_Observation, frozen=True, gc=False):
+    """A task that waited for a budget that runs share waits in vain: nothing of it can come back."""
+
+    task: int
+    why: str
+    limit: str
+    allowed: int
+    used: int
+
+
 class Choice(msgspec.Struct, frozen=True, gc=False):
     """How a planner wants a task done."""
 
@@ -134,6 +144,7 @@ Observation = (
     | AttemptStopped
     | Tick
     | Granted
+    | Denied
     | Allotted
     | CancelAsked
     | EditAsked
@@ -182,13 +193,21 @@ class PlanTask(msgspec.Struct, frozen=True, gc=False):
     number: int
     key: str
     modes: tuple[str, ...]
-    """Empty for what takes no attempt."""
+    """Ways to do it, "" where it has just the one; empty for what takes no attempt."""
     sources: tuple[int, ...]
     """Tasks that have not ended and that it waits for."""
     is_asked: bool
     """Whether it is ready and waits for the planner's choice."""
     flights: tuple[tuple[str, int], ...]
     """(mode, started at) of its attempts in flight."""
+    failures: int = 0
+    """Tries that have failed; samples beside each other are one try."""
+    tries_left: int = 1
+    """Tries that may still begin, the one before the planner included."""
+    not_before: int = -1
+    """When its next try may begin, while it backs off."""
+    is_alone: bool = False
+    """Whether it never has a second attempt beside the first, whatever a planner says."""
 
 
 class PlanView(msgspec.Struct, frozen=True, gc=False):
@@ -200,6 +219,8 @@ class PlanView(msgspec.Struct, frozen=True, gc=False):
     budget_left: int | None
     """What is neither spent nor reserved."""
     tasks: tuple[PlanTask, ...]
+    running: int = 256
+    """Most attempts in flight at once."""
 
 
 class AskPlanner(msgspec.Struct, frozen=True, gc=False):
@@ -333,6 +354,21 @@ class Cache(Protocol):
 
 class Slots(Protocol):
     """The broker as one run sees it."""
+
+    @property
+    def counts_all(self) -> bool:
+        """Whether attempts may hold something that they do not declare: part of a budget that runs share."""
+        ...
+
+    def wanted(
+        self, declaration: Declaration, args: bytes, reserved: int, mode: str = ""
+    ) -> tuple[tuple[str, int], ...]:
+        """All that an attempt needs: what it declares, and what it may use of the run's shared budgets.
+
+        Args:
+            reserved: nano-USD that it may cost at worst.
+        """
+        ...
 
     def problem(self, needs: tuple[tuple[str, int], ...]) -> str | None:
         """Why these needs can never be met, or None."""

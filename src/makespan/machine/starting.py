@@ -25,6 +25,8 @@ def start_ready(machine: Machine) -> bool:
     """Start what is ready and has room; True when a live body started, whose requests may make more ready."""
     if machine.stopping is not None:
         return False
+    if machine.starved.freed:
+        budget.feed(machine)
     state, ready, body_started = machine.state, machine.ready, False
     most = state.limits.running
     if machine.overdue:
@@ -72,13 +74,15 @@ def start_call(machine: Machine, task: TaskState) -> None:
             leave_scopes(machine, task)
             return
         reserved = quote
-    if options.needs and machine.slots is not None and number not in machine.queued and not is_hit:
-        problem = machine.slots.problem(options.needs)
+    slots = machine.slots
+    if slots is not None and (options.needs or slots.counts_all) and number not in machine.queued and not is_hit:
+        needs = slots.wanted(task.declaration, args, reserved, mode)
+        problem = slots.problem(needs)
         if problem is not None:
             leave_scopes(machine, task)
             machine.fail(task, "makespan.errors.UsageError", f"{task.declaration.key}: {problem}")
             return
-        if not machine.slots.ask(number, task.attempt + 1, options.needs, machine.now, rank_of(machine, task)):
+        if needs and not slots.ask(number, task.attempt + 1, needs, machine.now, rank_of(machine, task)):
             machine.queued.add(number)
             leave_scopes(machine, task)
             return
@@ -124,11 +128,11 @@ def start_beside(machine: Machine, task: TaskState, args: bytes, mode: str) -> b
     quote = budget.room_for(machine, task, args, mode)
     if quote is None:
         return False
-    needs, next_attempt = task.declaration.options.needs, task.attempt + 1
-    if needs and machine.slots is not None:
-        rank = rank_of(machine, task)
-        if not machine.slots.ask(task.number, next_attempt, needs, machine.now, rank):
-            machine.slots.release(task.number, next_attempt)
+    slots, next_attempt = machine.slots, task.attempt + 1
+    if slots is not None and (task.declaration.options.needs or slots.counts_all):
+        needs = slots.wanted(task.declaration, args, quote, mode)
+        if needs and not slots.ask(task.number, next_attempt, needs, machine.now, rank_of(machine, task)):
+            slots.release(task.number, next_attempt)
             return False
     machine.emit(AttemptStarted(task.number, machine.now, quote, (), mode, True))
     if quote:
@@ -165,7 +169,7 @@ def start_samples(machine: Machine, task: TaskState, args: bytes, mode: str) -> 
 
 def wait_for_result(machine: Machine, task: TaskState) -> None:
     """Another task computes the same: hold nothing until `Granted` says that it has ended."""
-    if machine.slots is not None and task.declaration.options.needs:
+    if machine.slots is not None:
         machine.slots.release(task.number, task.attempt + 1)
     machine.queued.add(task.number)
     leave_scopes(machine, task)

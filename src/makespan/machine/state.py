@@ -52,6 +52,8 @@ class State:
         self.status = "running"
         self.reason = ""
         self.detail = ""
+        self.met_limit: tuple[str, int, int] | None = None
+        """The shared budget that the run is paused for: name, amount, used."""
         self.error: ErrorRecord | None = None
         self.on_change = "stop"
         self.cancel_asked = False
@@ -61,6 +63,8 @@ class State:
         self.at = 0
         self.first_started_at = -1
         self.late_cost = 0
+        self.presumed_cost = 0
+        """Of the cost: worst cases of attempts that ended without a word, which may have been billed less."""
         self.lingering: dict[tuple[int, int], int] = {}
         """(task, attempt) → nano-USD still reserved for an attempt that ended for its task but may still run."""
         self.beside: dict[int, dict[int, Flight]] = {}

@@ -75,6 +75,10 @@ class Attempts:
         self._cache, self._files, self._units = cache, files, units
         self._running: dict[tuple[int, int], Cancellable | None] = {}
         self._stopped: dict[tuple[int, int], str] = {}
+        self._reserved: dict[tuple[int, int], int] = {}
+        """What attempts that cost money may be billed."""
+        self._presumed: dict[tuple[int, int], int] = {}
+        """What attempts that were given up are charged, should they return after all."""
         self._inline: tuple[int, int] | None = None
         """The attempt that runs inline right now."""
         self._outbox, self._session = outbox, session
@@ -127,6 +131,8 @@ class Attempts:
             units=self._units(*attempt) if options.needs and self._units is not None else None,
             number=command.task,
         )
+        if command.reserved:
+            self._reserved[attempt] = command.reserved
         how = code.executor
         if how == "asyncio" or how == "process" or self._interceptors or getattr(code, "injects", None):
             self._running[attempt] = self._world.spawn(self._run(attempt, code, command.args, info), key)
@@ -182,7 +188,7 @@ class Attempts:
                 produced = await self._in_worker(code, args, info)
         except asyncio.CancelledError as error:
             if attempt in self._stopped or attempt not in self._running:
-                self._gone(attempt, self._stopped.get(attempt, "abandoned"))
+                self._gone(attempt, self._stopped.get(attempt, "abandoned"), error)
             else:
                 self._failed(attempt, error)
         except Exception as error:  # noqa: BLE001 - every failure of task code becomes an observation
@@ -261,6 +267,10 @@ class Attempts:
         self._running.pop(attempt, None)
         if self._stopped:
             self._stopped.pop(attempt, None)
+        if self._reserved:
+            self._reserved.pop(attempt, None)
+        if self._presumed and (presumed := self._presumed.pop(attempt, 0)):
+            produced = msgspec.structs.replace(produced, cost=max(produced.cost - presumed, 0))
         if KNOWN.has_any and (reference := KNOWN.found((produced.value,))) is not None:
             error = GraphError(f"the result contains the secret {reference}, and results are stored")
             self._post(AttemptRaised(self._now(), *attempt, record_of(error), produced.cost, produced.usage))
@@ -272,18 +282,23 @@ class Attempts:
         self._silence(attempt)
         self._running.pop(attempt, None)
         self._stopped.pop(attempt, None)
+        reserved, presumed = self._reserved.pop(attempt, 0), self._presumed.pop(attempt, 0)
         if isinstance(error, WorkerLost):
-            self._post(AttemptStopped(self._now(), attempt[0], attempt[1], str(error)))
+            self._post(AttemptStopped(self._now(), attempt[0], attempt[1], str(error), reserved))
             return
         record = error.record if isinstance(error, WorkerFailed) else record_of(error)
-        cost, usage = getattr(error, "cost", 0), getattr(error, "usage", None)
+        cost, usage = max(getattr(error, "cost", 0) - presumed, 0), getattr(error, "usage", None)
         self._post(AttemptRaised(self._now(), attempt[0], attempt[1], record, cost, usage))
 
-    def _gone(self, attempt: tuple[int, int], why: str) -> None:
+    def _gone(self, attempt: tuple[int, int], why: str, cut: BaseException | None = None) -> None:
+        """The attempt has ended without a result. Its bill is what the cut itself says, or else its worst case."""
         if attempt in self._running:
             del self._running[attempt]
             self._stopped.pop(attempt, None)
-            self._post(AttemptStopped(self._now(), attempt[0], attempt[1], why))
+            cost, usage = getattr(cut, "cost", self._reserved.pop(attempt, 0)), getattr(cut, "usage", None)
+            if cut is None and cost:
+                self._presumed[attempt] = cost
+            self._post(AttemptStopped(self._now(), attempt[0], attempt[1], why, cost, usage))
 
     def _give_up(self, attempt: tuple[int, int]) -> None:
         if attempt in self._stopped:

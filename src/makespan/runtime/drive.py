@@ -71,7 +71,7 @@ class Driver:
         *,
         summary: Callable[[State], bytes],
         on_end: Callable[[BaseException | None], None],
-        ledger: Callable[[], list[LedgerChange]],
+        ledger: Callable[[Sequence[Fact]], list[LedgerChange]],
         cache: Callable[[Sequence[Fact]], Sequence[CacheChange]] = lambda _: (),
     ) -> None:
         self.machine, self.lease, self._world, self._committer = machine, lease, world, committer
@@ -156,7 +156,7 @@ class Driver:
     def _record(self, turn: Turn) -> TurnRecord:
         state = self.machine.state
         done, self.requests_done = self.requests_done, []
-        body, ledger, cache = encode_facts(turn.facts), self._ledger(), self._cache(turn.facts)
+        body, ledger, cache = encode_facts(turn.facts), self._ledger(turn.facts), self._cache(turn.facts)
         if state.status == "running" and not self._announces:
             return TurnRecord(self.lease, body, turn.blobs, turn.sync, done, ledger, cache=cache)
         self._announces = False

@@ -8,7 +8,7 @@ facts are the live ones, so a simulated journal can be stored, traced and resume
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import Literal
 
@@ -16,12 +16,13 @@ import msgspec
 
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Declaration
-from makespan.machine.broker import Broker, Needs
-from makespan.machine.facts import Limits, RunStarted, encode_facts
+from makespan.machine.broker import Broker
+from makespan.machine.facts import Fact, Limits, RunStarted, encode_facts
 from makespan.machine.hedging import Estimates
-from makespan.machine.machine import Machine, Turn
+from makespan.machine.machine import Turn
 from makespan.machine.observations import (
     Allotted,
+    Answered,
     AskPlanner,
     AttemptRaised,
     AttemptStopped,
@@ -31,18 +32,24 @@ from makespan.machine.observations import (
     Granted,
     Observation,
     Pricing,
+    Sent,
     StartAttempt,
     StopAttempt,
     Tick,
 )
 from makespan.machine.opening import Opening
-from makespan.machine.policy import NO_RANK, Policy, Rank
+from makespan.machine.policy import Policy
 from makespan.machine.state import State
 from makespan.ports import Planner
 from makespan.profiles.profile import Drawn, Profile
 from makespan.sim.draws import draws
+from makespan.sim.guessing import GuessingMachine, Values
+from makespan.sim.outside import Outside
+from makespan.sim.slots import SimulatedSlots
 from makespan.values import NONE_VALUE, TaskId
 
+SIMULATED = "simulated:"
+"""Before the name of the workflow, and as the target, of a simulated run that is kept in a store."""
 RESULTS, TICKS = 0, 1
 """Priorities of what happens at one moment: what ends exactly at a deadline has made it."""
 FAILED = ErrorRecord("makespan.sim.Failed", "the simulated attempt failed", ("makespan.sim.Failed", "Exception"))
@@ -64,6 +71,8 @@ class Outcome(msgspec.Struct, frozen=True):
     state: State
     journal: tuple[bytes, ...] = ()
     """The turns, encoded as stores hold them; only with `keep_journal`."""
+    blobs: tuple[tuple[tuple[bytes, bytes], ...], ...] = ()
+    """What each turn of the journal stores besides: (sha256, content)."""
 
     @property
     def succeeded(self) -> bool:
@@ -76,6 +85,9 @@ class Simulation:
     Args:
         header, opening: the first turn, as a live run has it.
         attempts: how each attempt goes; `drawn_from` makes it from a profile.
+        values: results for attempts that were drawn without one; None leaves them empty.
+        planner: chooses modes and samples of the tasks that it wants.
+        outside: whether messages, answers and approvals come by themselves, after a time that is drawn as well.
         billed: what a stopped attempt costs: all of it (`full`), or its share of the time it ran (`elapsed`).
         stop_ns: how long an attempt that was told to stop takes to do so.
         so_far: the state of a run that was cut: the rest of it is simulated, on this very state.
@@ -89,11 +101,13 @@ class Simulation:
         attempts: Attempts,
         *,
         policy: Policy | None = None,
-        planner: Planner | None = None,
-        estimates: Estimates | None = None,
         broker: Broker | None = None,
         pricing: Pricing | None = None,
         bodies: Bodies | None = None,
+        values: Values | None = None,
+        planner: Planner | None = None,
+        estimates: Estimates | None = None,
+        outside: bool = False,
         billed: Literal["full", "elapsed"] = "full",
         stop_ns: int = 0,
         keep_journal: bool = False,
@@ -101,9 +115,8 @@ class Simulation:
     ) -> None:
         self._blobs = dict(opening.blobs)
         self.state = State(self._blobs.__getitem__) if so_far is None else so_far
-        self._slots = None if broker is None else _Slots(broker, header.run_id)
-        self._planner = planner
-        self.machine = Machine(
+        self._slots = None if broker is None else SimulatedSlots(broker, header.run_id, header.started_wall_ns)
+        self.machine = GuessingMachine(
             self.state,
             bodies=bodies,
             pricing=pricing,
@@ -112,19 +125,23 @@ class Simulation:
             plans=None if planner is None else planner.wants,
             estimates=estimates,
         )
-        self._attempts, self._billed, self._stop_ns = attempts, billed, stop_ns
+        self._attempts, self._values, self._planner = attempts, values, planner
+        self._outside = Outside(self.state, attempts, values) if outside else None
+        self._billed, self._stop_ns = billed, stop_ns
         self._events: list[tuple[int, int, int, Observation]] = []
         self._running: dict[tuple[int, int], tuple[int, Drawn]] = {}
-        self._sequence = 0
+        self._sequence, self._woken_at = 0, -1
         self._keep, self.journal = keep_journal, list[bytes]()
+        self._new_blobs: list[tuple[tuple[bytes, bytes], ...]] = []
         self.starts: list[StartAttempt] = []
         """Every start, in the order of the decisions."""
         self.now = self.state.at
         if so_far is None:
-            first = self.machine.begin([header, *opening.facts], opening.graph)
+            turn = self.machine.begin([header, *opening.facts], opening.graph)
+            turn.blobs.extend(opening.blobs)
         else:
-            first = self.machine.resume(self.now, budget=None, deadline_ns=None, on_change="stop")
-        self._take(first)
+            turn = self.machine.resume(self.now, budget=None, deadline_ns=None, on_change="stop")
+        self._take(turn)
 
     def run(self, until_ns: int | None = None) -> Outcome:
         """Go on until the run ends or pauses, nothing is to come, or `until_ns`."""
@@ -139,7 +156,16 @@ class Simulation:
     def outcome(self) -> Outcome:
         """How things stand."""
         state = self.state
-        return Outcome(state.status, state.reason, state.at, state.cost, state.late_cost, state, tuple(self.journal))
+        return Outcome(
+            state.status,
+            state.reason,
+            state.at,
+            state.cost,
+            state.late_cost,
+            state,
+            tuple(self.journal),
+            tuple(self._new_blobs),
+        )
 
     # ------------------------------------------------------------ inside
 
@@ -158,6 +184,12 @@ class Simulation:
                 which = (observation.task, observation.attempt)
                 if self._running.pop(which, None) is None:
                     continue  # it was stopped before
+            elif (
+                isinstance(observation, Sent | Answered)
+                and self._outside is not None
+                and not self._outside.is_awaited(observation)
+            ):
+                continue
             seen.append(observation)
         deadline = self.machine.next_deadline
         if deadline is not None and deadline <= self.now:
@@ -168,6 +200,9 @@ class Simulation:
         self._blobs.update(turn.blobs)
         if self._keep and turn.facts:
             self.journal.append(encode_facts(turn.facts))
+            self._new_blobs.append(tuple(turn.blobs))
+        if self._outside is not None:
+            self._hear(turn.facts)
         for command in turn.commands:
             if type(command) is StartAttempt:
                 self._start(command)
@@ -175,16 +210,23 @@ class Simulation:
                 self._stop(command.task, command.attempt, command.why)
             elif type(command) is EndRun:
                 self._events.clear()
-            elif type(command) is AskPlanner and self._planner is not None:
-                self._post(self.now, Allotted(self.now, tuple(self._planner.choose(command.view))))
+            elif type(command) is AskPlanner:
+                chosen = () if self._planner is None else tuple(self._planner.choose(command.view))
+                self._post(self.now, Allotted(self.now, chosen))
         if self._slots is not None:
-            self._grant(self._slots.broker)
+            self._grant(self._slots)
 
-    def _grant(self, broker: Broker) -> None:
-        for _, task, _ in broker.grants(self.now):
+    def _hear(self, facts: Sequence[Fact]) -> None:
+        assert self._outside is not None
+        for at, observation in self._outside.replies(facts):
+            self._post(at, observation)
+
+    def _grant(self, slots: SimulatedSlots) -> None:
+        for task in slots.granted(self.now):
             self._post(self.now, Granted(self.now, task))
-        due = broker.next_grant_at()
-        if due is not None and due > self.now:
+        due = slots.next_grant_at()
+        if due is not None and due > self.now and due != self._woken_at:
+            self._woken_at = due
             self._post(due, Tick(due), TICKS)
 
     def _post(self, at: int, observation: Observation, priority: int = RESULTS) -> None:
@@ -197,10 +239,18 @@ class Simulation:
         self._running[(command.task, command.attempt)] = self.now, drawn
         at = self.now + drawn.takes_ns
         if drawn.ok:
-            value = NONE_VALUE if drawn.value is None else drawn.value
+            value = self._value(command, drawn)
             self._post(at, AttemptSucceeded(at, command.task, command.attempt, value, drawn.cost))
         else:
             self._post(at, AttemptRaised(at, command.task, command.attempt, FAILED, drawn.cost))
+
+    def _value(self, command: StartAttempt, drawn: Drawn) -> bytes:
+        if self._values is None:
+            return NONE_VALUE if drawn.value is None else drawn.value
+        if drawn.value is not None and self._values.fits(command.declaration, drawn.value):
+            return drawn.value
+        self.machine.is_guessing = True
+        return self._values.stand_in(command, self.state)
 
     def _stop(self, task: int, attempt: int, why: str) -> None:
         running = self._running.pop((task, attempt), None)
@@ -210,22 +260,6 @@ class Simulation:
         at = self.now + self._stop_ns
         share = 1.0 if self._billed == "full" or not drawn.takes_ns else (at - started) / drawn.takes_ns
         self._post(at, AttemptStopped(at, task, attempt, why, round(drawn.cost * min(share, 1.0))))
-
-
-class _Slots:
-    """The broker as the machine sees it; what it grants later comes with the next turn."""
-
-    def __init__(self, broker: Broker, run_id: str) -> None:
-        self.broker, self._run_id = broker, run_id
-
-    def problem(self, needs: Needs) -> str | None:
-        return self.broker.problem(needs)
-
-    def ask(self, task: int, attempt: int, needs: Needs, at: int, rank: Rank = NO_RANK) -> bool:
-        return self.broker.ask((self._run_id, task, attempt), needs, at)
-
-    def release(self, task: int, attempt: int) -> None:
-        self.broker.release((self._run_id, task, attempt))
 
 
 class WorstCase:

@@ -77,7 +77,9 @@ def _text(fact: f.Fact, state: State) -> str:
 
 def _limits(fact: f.RunStarted) -> str:
     budget = "" if fact.budget is None else f", budget {fact.budget / 1e9:g} USD"
-    return budget + ("" if fact.deadline_ns is None else f", deadline {fact.deadline_ns / 1e9:g} s")
+    deadline = "" if fact.deadline_ns is None else f", deadline {fact.deadline_ns / 1e9:g} s"
+    policy = f", policy {fact.policy}" if fact.policy else ""
+    return budget + deadline + policy + "".join(f", {key} in mode {mode}" for key, mode in fact.modes)
 
 
 def _of_run(fact: f.RunPaused | f.RunResumed | f.RunEnded | f.CancelRequested) -> str:

@@ -56,6 +56,10 @@ class Summary(msgspec.Struct, frozen=True):
     critical_path_s: float
     attempts: int
     tasks: TaskCounts
+    presumed_usd: float = 0.0
+    """Of `cost_usd`: worst cases of attempts that were cut, which may have been billed less."""
+    over_budget_usd: float = 0.0
+    """By how much the run, or the scope that is worst, has passed its budget: a provider billed more than it said."""
 
 
 def summarise(state: State) -> Summary:
@@ -84,7 +88,16 @@ def summarise(state: State) -> Summary:
         sum(duration_ns(task) for task in critical_path(state)) / 1e9,
         attempts,
         TaskCounts(waiting=waiting, cached=cached, undone=undone, **ended),
+        state.presumed_cost / 1e9,
+        max((scope.committed - scope.budget for scope in state.scopes if scope.budget is not None), default=0) / 1e9
+        if is_over_budget(state)
+        else 0.0,
     )
+
+
+def is_over_budget(state: State) -> bool:
+    """Whether some scope has spent more than its budget."""
+    return any(scope.budget is not None and scope.committed > scope.budget for scope in state.scopes)
 
 
 def makespan_ns(state: State) -> int:
