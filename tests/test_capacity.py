@@ -44,6 +44,8 @@ def test_amounts_without_an_account_are_those_of_the_default_one() -> None:
         (pools_of, {"gpu": {"slots": 2, "closed": ["Mo 1"]}}, "pools.gpu: closed = 'Mo 1'"),
         (pools_of, {"lock:x": 1}, "'lock:x' is no name"),
         (rates_of, {"api": {"count": 0, "per_s": 1}}, "rates.api: a rate has a count"),
+        (rates_of, {"api": {"count": 1, "per_s": 1, "unit": "tokens"}}, "write model ="),
+        (rates_of, {"api": {"count": 1, "per_s": 1, "unit": "words"}}, "rates.api: Invalid enum value"),
         (budgets_of, {"usd": -1}, "budgets.usd = -1"),
         (budgets_of, {"tokens": 1.5}, "budgets.tokens = 1.5: it is a whole number"),
         (budgets_of, {"team": {"per": "day"}}, "budgets.team has no amount"),

@@ -341,3 +341,29 @@ def test_a_call_that_is_cut_is_charged_its_worst_case_and_what_was_spent_before(
             assert engine.journal.account("budget:default/tokens", 0).total == 120
 
     simulated(main)
+
+
+@pytest.mark.parametrize(
+    ("unit", "count", "took_s"),
+    [("requests", 2, 21), ("tokens", 250, 21), ("requests", 6, 1)],
+)
+def test_calls_of_a_model_keep_its_rates_without_saying_so(unit: str, count: int, took_s: float) -> None:
+    async def main(world: SimulatedWorld) -> float:
+        rates = {"limit": {"count": count, "per_s": 10, "model": "main", "unit": unit}}
+        async with engine_with(world, Account("main"), Account("backup"), rates=rates) as engine:
+            runs = [engine.start(fan(0)), engine.start(fan(10))]
+            assert [(await run).status for run in runs] == ["succeeded"] * 2
+            return now_s(world)
+
+    assert simulated(main) == pytest.approx(took_s, abs=0.3)
+
+
+def test_a_call_that_can_use_more_tokens_than_a_window_has_is_refused() -> None:
+    async def main(world: SimulatedWorld) -> None:
+        rates = {"limit": {"count": 50, "per_s": 10, "model": "main", "unit": "tokens"}}
+        async with engine_with(world, Account("main"), rates=rates) as engine:
+            result = await engine.start(say(1))
+            assert result.status == "failed"
+            assert "'limit', which has only 50" in str(result.error)
+
+    simulated(main)

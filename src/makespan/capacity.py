@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from makespan.calendars import Closed, Periods
 from makespan.errors import UsageError, suggestion
-from makespan.machine.resources import Budget, Pool, Rate
+from makespan.machine.resources import REQUESTS, Budget, Pool, Rate
 from makespan.store_port import Account
 from makespan.values import nano_usd, nanos
 
@@ -41,6 +41,10 @@ class RateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     count: int
     per_s: float
     closed: tuple[str, ...] = ()
+    model: str = ""
+    """Every call of this model takes of it, without saying so in `needs`."""
+    unit: Literal["requests", "tokens"] = "requests"
+    """What a call of the model takes: one, or the tokens it may use at most."""
 
 
 def pools_of(given: Mapping[str, Any]) -> dict[str, Pool]:
@@ -74,7 +78,10 @@ def _rate(name: str, said: Any) -> Rate:
     if isinstance(said, Mapping):
         said = _typed(f"rates.{name}", said, RateConfig)
     if isinstance(said, RateConfig):
-        said = Rate(said.count, nanos(said.per_s), _closed(f"rates.{name}", said.closed))
+        if said.unit != REQUESTS and not said.model:
+            raise UsageError(f'rates.{name}: unit = {said.unit!r} is for calls of a model: write model = "main" too')
+        closed = _closed(f"rates.{name}", said.closed)
+        said = Rate(said.count, nanos(said.per_s), closed, said.model, said.unit)
     if not isinstance(said, Rate):
         raise UsageError(f'rates.{name} = {said!r}: write {{"count": 60, "per_s": 60}}')
     if said.count < 1 or said.window_ns < 1:

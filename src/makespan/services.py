@@ -94,3 +94,8 @@ class RunPricing:
         if not isinstance(code, ModelCode):
             return 0
         return code.worst_tokens(args, self._services, (mode,) if mode else declaration.options.models)
+
+    def call_tokens(self, declaration: Declaration, args: bytes, model: str) -> int:
+        """Tokens that the first call of a model can use at most: what its rates count."""
+        code = self._codes(declaration.key)
+        return code.worst_tokens(args, self._services, (model,), reasks=0) if isinstance(code, ModelCode) else 0

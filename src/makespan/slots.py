@@ -24,7 +24,7 @@ from makespan.machine.facts import (
     TaskSucceeded,
 )
 from makespan.machine.policy import NO_RANK, Rank
-from makespan.machine.resources import BUDGET, GATE, LOCK, Needs
+from makespan.machine.resources import BUDGET, GATE, LOCK, REQUESTS, Needs
 from makespan.ports import World
 from makespan.store_port import Account, Claim, Journal, Lease, LedgerChange
 
@@ -63,7 +63,8 @@ class RunSlots:
 
     Args:
         wake: hands freed units to those in line.
-        account: whose budgets the run counts against. tokens: most tokens that an attempt may use.
+        account: whose budgets the run counts against. tokens: most tokens that an attempt may use. call_tokens: that its
+            first call of a model may use.
     """
 
     def __init__(
@@ -76,24 +77,27 @@ class RunSlots:
         *,
         account: str = "",
         tokens: Callable[[Declaration, bytes, str], int] | None = None,
+        call_tokens: Callable[[Declaration, bytes, str], int] | None = None,
     ) -> None:
         self._broker, self._journal, self._world, self._lease, self._wake = broker, journal, world, lease, wake
         self._changes: list[LedgerChange] = []
         self._held: dict[Attempt, _Holding] = {}
         self._over: list[tuple[Attempt, _Holding]] = []
         """Attempts that have ended since the last turn: what they used is settled with it."""
-        self._tokens = tokens
+        self._tokens, self._call_tokens = tokens, call_tokens
         self._units = {
             name.rpartition("/")[2]: f"{BUDGET}{name}" for name in broker.budgets if name.startswith(f"{account}/")
         }
         """Unit → the budget that it is counted in."""
+        self._of_models = {name: rate for name, rate in broker.rates.items() if rate.model}
+        """Rates that calls of a model take of by themselves."""
 
     # ------------------------------------------------------------ asking
 
     @property
     def counts_all(self) -> bool:
         """Whether attempts may hold something that they do not declare."""
-        return bool(self._units) or self._broker.has_tripped
+        return bool(self._units) or bool(self._of_models) or self._broker.has_tripped
 
     def wanted(self, declaration: Declaration, args: bytes, reserved: int, mode: str = "") -> Needs:
         """All that an attempt needs: what it declares, the worst case of what it may spend, and a way past breakers.
@@ -113,9 +117,22 @@ class RunSlots:
         if "seconds" in units and "seconds" not in dict(options.needs):
             needs.append((units["seconds"], options.timeout_ns or UNBOUNDED))
         models = (mode,) if mode else options.models
+        if options.priced and models:
+            needs += self._of_model(models[0], declaration, args)
         if options.priced and models and all(self._broker.tripped(model) is not None for model in models):
             needs.append((f"{GATE}{models[0]}", 1))
         return tuple(needs)
+
+    def _of_model(self, model: str, declaration: Declaration, args: bytes) -> list[tuple[str, int]]:
+        """What the call takes of the model's rates; where others stand in for the model, the first is asked first."""
+        said = dict(declaration.options.needs)
+        found = []
+        for name, rate in self._of_models.items():
+            if rate.model == model and name not in said:
+                tokens = self._call_tokens if rate.unit != REQUESTS else None
+                count = 1 if tokens is None else tokens(declaration, args, model)
+                found.append((name, max(count, 1)))
+        return found
 
     def problem(self, needs: Needs) -> str | None:
         """Why these needs can never be met, or None."""

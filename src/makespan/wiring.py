@@ -72,6 +72,7 @@ def wire(
         grant,
         account=header.account or DEFAULT_ACCOUNT,
         tokens=pricing.worst_tokens,
+        call_tokens=pricing.call_tokens,
     )
     parts.broker.weigh(run.id, header.weight)
     clock = Clock(parts.world, header.started_wall_ns, run.state.at)

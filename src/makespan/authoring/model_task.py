@@ -204,14 +204,14 @@ class ModelCode:
                 total += once + REASKS * services.cost(model.name, Usage(prompt_tokens, 0, bound.completion_tokens))
         return NanoUsd(total)
 
-    def worst_tokens(self, args: bytes, services: Services, models: Iterable[str] = ()) -> int:
-        """Most tokens that one attempt can use, as `worst_case` counts them."""
+    def worst_tokens(self, args: bytes, services: Services, models: Iterable[str] = (), reasks: int = REASKS) -> int:
+        """Most tokens that one attempt can use, as `worst_case` counts them; its first call alone without `reasks`."""
         request = self.request(args, 0)
         total = 0
         for name in models or self._task.declaration.options.models:
             bound = services.model(name).worst_case(request)
             once = bound.prompt_tokens + bound.completion_tokens
-            total += once + REASKS * (once + REASK_TOKENS + bound.completion_tokens)
+            total += once + reasks * (once + REASK_TOKENS + bound.completion_tokens)
         return total
 
 

@@ -19,6 +19,9 @@ import msgspec
 LOCK, BUDGET, GATE = "lock:", "budget:", "model:"
 """What the names of these kinds begin with; pools and rates have no colon in theirs."""
 
+REQUESTS, TOKENS = "requests", "tokens"
+"""What the rate of a model counts."""
+
 Needs = tuple[tuple[str, int], ...]
 Holder = tuple[str, int, int]
 """(run id, task number, attempt)."""
@@ -40,11 +43,16 @@ class Pool(msgspec.Struct, frozen=True):
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """At most `count` units in any window of `window_ns`."""
+    """At most `count` units in any window of `window_ns`.
+
+    With a `model`, every call of it takes one unit, or as many as it may use tokens, without saying so in `needs`.
+    """
 
     count: int
     window_ns: int
     closed: Calendar | None = None
+    model: str = ""
+    unit: str = REQUESTS
 
 
 class Budget(msgspec.Struct, frozen=True):
