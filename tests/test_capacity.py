@@ -10,6 +10,8 @@ from makespan.capacity import budgets_of, check_account, pools_of, rates_of
 from makespan.errors import UsageError
 from makespan.machine.resources import Pool, Rate
 
+NAN = float("nan")
+
 
 def test_a_pool_is_a_number_or_a_table() -> None:
     pools = pools_of({"gpu": 2, "cpu": {"slots": 4, "closed": ["Sat,Sun 00:00-24:00"]}, "own": Pool(1)})
@@ -46,7 +48,13 @@ def test_amounts_without_an_account_are_those_of_the_default_one() -> None:
         (rates_of, {"api": {"count": 0, "per_s": 1}}, "rates.api: a rate has a count"),
         (rates_of, {"api": {"count": 1, "per_s": 1, "unit": "tokens"}}, "write model ="),
         (rates_of, {"api": {"count": 1, "per_s": 1, "unit": "words"}}, "rates.api: Invalid enum value"),
+        (rates_of, {"api": {"count": 2**70, "per_s": 1}}, "rates.api: a rate has a count"),
+        *((rates_of, {"api": {"count": 1, "per_s": s}}, "rates.api: per_s") for s in (NAN, float("inf"), -1, 1e12)),
+        (rates_of, {5: {"count": 1, "per_s": 1}}, "rates: 5 is no name"),
         (budgets_of, {"usd": -1}, "budgets.usd = -1"),
+        (budgets_of, {"usd": NAN}, "budgets.usd = nan"),
+        (budgets_of, {"usd": 1, "per": 1}, "budgets: per = 1"),
+        (budgets_of, {"usd": 1, "per": "day", "tz": 5}, "tz = 5"),
         (budgets_of, {"tokens": 1.5}, "budgets.tokens = 1.5: it is a whole number"),
         (budgets_of, {"team": {"per": "day"}}, "budgets.team has no amount"),
         (budgets_of, {"team": {"usd": 1, "per": "dai"}}, "did you mean 'day'"),

@@ -78,6 +78,26 @@ def test_the_store_says_running_while_a_retry_runs_and_the_new_end_after_it(tmp_
     asyncio.run(main())
 
 
+def test_code_that_cannot_be_traced_leaves_the_run_free(tmp_path: Path) -> None:
+    @ms.workflow
+    def torn(number: int) -> int:
+        raise RuntimeError("half-edited")
+
+    async def main() -> None:
+        BROKEN.add(3)
+        async with ms.Engine(tmp_path) as engine:
+            await engine.start(plain(3), id="p")
+
+            with pytest.raises(RuntimeError, match="half-edited"):
+                engine.resume("p", torn, retry=True)
+
+            row = engine.journal.run("p")
+        assert row is not None
+        assert row.owner is None
+
+    asyncio.run(main())
+
+
 def test_what_cannot_be_retried_says_why_and_leaves_the_run_free(tmp_path: Path) -> None:
     async def main() -> None:
         async with ms.Engine(tmp_path) as engine:

@@ -187,7 +187,9 @@ def refused(call: Any, **options: Any) -> str:
 
 
 def test_modes_that_the_workflow_does_not_have_are_refused() -> None:
-    assert "say has no mode 'lerge'; did you mean 'large'?" in refused(talk(), modes={"say": "lerge"})
+    assert "say has no mode 'lerge'; it has small, large; did you mean 'large'?" in refused(
+        talk(), modes={"say": "lerge"}
+    )
     assert "no task 'sai'; did you mean 'say'?" in refused(talk(), modes={"sai": "large"})
     assert "it has none: give the task `models=`" in refused(fork(), modes={"step": "large"})
 

@@ -1,8 +1,8 @@
 """Hedging on heavy-tailed durations: p95 of the makespan, and the cost on common random numbers.
 
 Simulated: a run of 200 calls, 50 at a time, then 40 that read them; log-normal with a tail of stragglers, as model
-calls and web requests have. Every attempt is paid in full, the losers too. Quantiles are learned by each run itself; a row
-with a profile knows them before.
+calls and web requests have. Every attempt is paid in full, the losers too. Quantiles are learned by each run itself; a
+row with a profile knows them before.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -188,8 +188,10 @@ def drops(cells: Mapping[Cell, Played]) -> tuple[int, int]:
 def is_next(lower: Cell, upper: Cell, what: str) -> bool:
     """Whether the second has the next greater limit of this kind, and the same of the other."""
     steps = {"deadline": DEADLINES, "budget": BUDGETS}[what]
-    raised = [replace(lower, **{what: more}) for less, more in pairwise(steps) if less == getattr(lower, what)]
-    return upper in raised
+    follow = dict(pairwise(steps))
+    if follow.get(getattr(lower, what)) != getattr(upper, what):
+        return False
+    return all(getattr(lower, name) == getattr(upper, name) for name in ("graph", "deadline", "budget") if name != what)
 
 
 def grid(quick: bool) -> Figures:

@@ -6,8 +6,8 @@ from collections import Counter
 
 from bench.measure import Figures
 from bench.scheduling import patterson
+from bench.scheduling.constraint_ramp import LEVELS, ramp_problem
 from makespan.policies import exact
-from makespan.policies.constraint_ramp import LEVELS, ramp_problem
 from makespan.policies.prepared import Prepared
 from makespan.policies.priorities import RULES, latest_finish
 from makespan.policies.problem import Problem, Schedule, makespan

@@ -16,29 +16,27 @@ import msgspec
 from makespan.authoring.fakes import Fakes
 from makespan.authoring.ref import Ref
 from makespan.authoring.task import HOOKS, Task
-from makespan.authoring.trace import StandsIn, Traced, collector_resting, template_of, trace_call
+from makespan.authoring.trace import StandsIn, Traced, collector_resting, trace_call
 from makespan.breakers import Breakers
 from makespan.capacity import budgets_of, check_account, pools_of, rates_of
-from makespan.ends import END_CALL_WAIT_S, EndCalls
-from makespan.errors import LeaseLost, SessionBusy, UsageError
+from makespan.ends import EndCalls
+from makespan.errors import LeaseLost, UsageError
 from makespan.files import using
 from makespan.following import Reader, follow_run
 from makespan.handle import Run
 from makespan.inbox import post_request
+from makespan.lives import Life, check_can_go_on, first_life, next_life
 from makespan.logs import logger
 from makespan.machine.broker import Broker
 from makespan.machine.budget import REFUSALS
-from makespan.machine.facts import Limits, RunStarted
-from makespan.machine.machine import Turn
+from makespan.machine.facts import Limits
 from makespan.machine.policy import Policy
-from makespan.machine.retrying import stale
-from makespan.machine.state import State
 from makespan.models.prices import Price
 from makespan.ports import Model, Planner
 from makespan.profiles.profile import Profile
 from makespan.redaction import KNOWN
-from makespan.redo import tasks_to_redo, tell_stale
-from makespan.run_options import ResumeOptions, RunOptions, header_of, turn_options
+from makespan.redo import tell_stale
+from makespan.run_options import ResumeOptions, RunOptions, header_of
 from makespan.run_policies import GivenPolicy, RunPolicies
 from makespan.runtime.attempts import Interceptor, Workers
 from makespan.runtime.caching import Awaited
@@ -49,8 +47,8 @@ from makespan.runtime.watchdog import Watchdog, report_blocked
 from makespan.runtime.workers import WorkerPool
 from makespan.runtime.world import RealWorld
 from makespan.services import EngineServices
-from makespan.sessions import RunSlotStore, SessionLine, Waiting, enter_state, give_up, session_of
-from makespan.store_port import Journal, Lease, RunRow
+from makespan.sessions import RunSlotStore, SessionLine, Waiting, give_up, session_of
+from makespan.store_port import FINAL, Journal, Lease, RunRow
 from makespan.stored_runs import StoredRuns, find_code
 from makespan.stores import DEFAULT_STORE, open_journal, room_of
 from makespan.traces.updates import Update
@@ -60,9 +58,6 @@ from makespan.wiring import Parts, wire
 
 T = TypeVar("T")
 
-LEASE_NS = 10_000_000_000
-ALONE_NS = 10 * 365 * 86_400 * 1_000_000_000
-"""Lease of a run in a store that no other process can see."""
 LOOK_NS = 50_000_000
 """How often the store is looked at for what other processes ask (3 µs a look)."""
 
@@ -139,8 +134,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self.world = self._given_world or RealWorld()
         self.journal: Journal = self._given_journal or open_journal(self.store)
-        self._lease_ns = LEASE_NS if self.journal.is_shared else ALONE_NS
-        self.stored = StoredRuns(self.journal, self.world, self.store, self._lease_ns)
+        self.stored = StoredRuns(self.journal, self.world, self.store)
         self.committer = Committer(self.journal, self.world)
         logger("makespan")  # masks its records from here on
         self.room = room_of(self.store, self.journal, is_given=self._given_journal is not None)
@@ -148,7 +142,7 @@ class Engine:
         self._resources = Resources(self.world, replaced=self._fakes.dependency if self._fakes else None)
         self.services.slots = RunSlotStore(self.journal, self.world, self._lease_of)
         self.line = SessionLine(
-            self.journal, self.world, lease_ns=self._lease_ns, resume=self.resume, drives=self._runs.__contains__
+            self.journal, self.world, lease_ns=self.stored.lease_ns, resume=self.resume, drives=self._runs.__contains__
         )
         self._parts = Parts(
             self.world,
@@ -179,7 +173,7 @@ class Engine:
             self.line,
             self._awaited,
             breakers=breakers,
-            lease_ns=self._lease_ns,
+            lease_ns=self.stored.lease_ns,
             look_ns=self._look_ns,
         )
         self.end_calls = EndCalls(
@@ -199,7 +193,7 @@ class Engine:
         """Interrupt what runs (it can be resumed), give leases back, close store, models and workers."""
         if not self._is_open:
             return
-        await self._finish_end_calls()
+        await self.end_calls.finish({run.id: run.done for run in self._runs.values()})
         self.line.close()
         for run in list(self._runs.values()):
             if not run.done.done():
@@ -216,11 +210,6 @@ class Engine:
         if self._given_world is None:
             self._watchdog.stop()
             self.world.close()
-
-    async def _finish_end_calls(self) -> None:
-        calls = [run.done for run in self._runs.values() if self.end_calls.is_call(run.id)]
-        if calls:
-            await asyncio.wait(calls, timeout=END_CALL_WAIT_S)
 
     # ------------------------------------------------------------ runs
 
@@ -242,7 +231,6 @@ class Engine:
         run_id = options.get("id") or self._new_id()
         if run_id in self._runs:
             return self._runs[run_id]
-        world, now = self.world, self.world.wall_ns()
         check_account(options.get("account", ""), self.broker.budgets)
         self.end_calls.promise(run_id, traced.task)
         session, busy = session_of(options)
@@ -250,43 +238,21 @@ class Engine:
             run_id,
             traced,
             options,
-            now_ns=now,
-            seed=int.from_bytes(world.random_bytes(4), "big"),
+            now_ns=self.world.wall_ns(),
+            seed=int.from_bytes(self.world.random_bytes(4), "big"),
             limits=self._limits,
             session=session,
             policies=self.policies,
         )
         opening = traced.template.opening
-        if session:
-            lease = self.line.enter(header, opening, busy)
-        else:
-            lease = self.journal.create(run_id, traced.workflow, header.target, world.owner(), now, self._lease_ns)
-            lease = lease or self.stored.not_begun(run_id)
+        lease = self.line.enter(header, opening, busy) if session else self.stored.created(header)
         if lease is None:
             return self.get(run_id)
-        run: Run[Any] = Run(
-            lease,
-            State(self.stored.loader(dict(opening.blobs))),
-            traced.template.registry.copy(),
-            traced.returns,
-            self.store,
-        )
-        run.workflow = traced.task
-
-        if session:
-            enter_state(run.state, header, opening)
-
-        def first() -> Turn:
-            if session:
-                return run.machine.resume(run.driver.clock(), budget=None, deadline_ns=None, on_change="stop")
-            turn = run.machine.begin([header, *opening.facts], opening.graph)
-            turn.blobs.extend(opening.blobs)
-            return turn
-
-        self._launch(run, header, first)
+        life = first_life(lease, header, traced, self.stored)
+        self._launch(life)
         if busy == "cancel" and not self.committer.is_busy:
             self.upkeep.read_inbox([*self._runs])
-        return run
+        return life.run
 
     def resume(
         self, run_id: str, /, workflow: Task[..., Any] | None = None, **options: Unpack[ResumeOptions]
@@ -303,55 +269,32 @@ class Engine:
         if run_id in self._runs and not self._runs[run_id].done.done():
             return self._runs[run_id]
         _, state = self.stored.folded(run_id)
-        retry, on_change = options.get("retry", False), options.get("on_change", "stop")
-        if state.status in ("succeeded", "failed", "cancelled"):
-            if not retry:
-                return self.get(run_id)
-            if state.status == "cancelled":
-                raise UsageError(f"run {run_id} was cancelled, which is final: start it again")
-        assert state.started is not None
-        if (problem := self.policies.problem_of(state.started)) and not options.get("cancel"):
-            raise UsageError(f"run {run_id} cannot go on: {problem}")
-        check_account(state.started.account, self.broker.budgets)
+        if state.status in FINAL and not options.get("retry"):
+            return self.get(run_id)
+        check_can_go_on(state, options, self.policies, self.broker.budgets)
         if state.reason in REFUSALS:
             self.upkeep.breakers.reset()
-        code = workflow if workflow is not None else find_code(state.started.target)
-        lease = self.journal.acquire(
-            run_id,
-            self.world.owner(),
-            self.world.wall_ns(),
-            self._lease_ns,
-            may_replace=self.stored.may_replace,
-        )
-        _row, state = self.stored.folded(run_id)
-        KNOWN.look()
-        template = template_of(code, self._stand_in)
-        try:
-            again = tasks_to_redo(state, retry=retry, nodes=template.nodes, on_change=on_change)
-            self.line.reenter(state, lease)
-        except (UsageError, SessionBusy):
-            self.journal.release(lease)
-            raise
-        run: Run[Any] = Run(lease, state, template.registry.copy(), code.returns, self.store)
-        run.workflow = code
-        self.end_calls.promise(run_id, code)
         assert state.started is not None
-        try:
-            decided = run.decided(options.get("decisions", {}))
-        except UsageError:
-            self.journal.release(lease)
-            raise
-
-        def first() -> Turn:
-            now = run.driver.clock()
-            return run.machine.resume(now, retry=again, decided=decided, **turn_options(options, now))
-
-        kept = [number for number in stale(state, template.nodes) if number not in again]
-        self._launch(run, state.started, first)
-        tell_stale(state, [*kept, *run.machine.stale], on_change)
+        code = workflow if workflow is not None else find_code(state.started.target)
+        life = self._next_life(self.stored.taken_over(run_id), code, options)
+        self.end_calls.promise(run_id, code)
+        self._launch(life)
+        run = life.run
+        tell_stale(run.state, [*life.stale, *run.machine.stale], options.get("on_change", "stop"))
         if not run.done.done():
             self.upkeep.read_inbox([run_id])  # what was sent while nobody drove it
         return run
+
+    def _next_life(self, lease: Lease, code: Task[..., Any], options: ResumeOptions) -> Life:
+        try:
+            KNOWN.look()
+            _, state = self.stored.folded(lease.run_id)
+            life = next_life(lease, state, code, options, store=self.store, stand_in=self._stand_in)
+            self.line.reenter(state, lease)
+        except BaseException:
+            self.journal.release(lease)
+            raise
+        return life
 
     def get(self, run_id: str, /) -> Run[Any]:
         """The handle of a run: live if this engine runs it, otherwise as the store has it."""
@@ -360,9 +303,12 @@ class Engine:
             return self._runs[run_id]
         run = self.stored.at_rest(run_id)
         run.room = self.room
-        run.post_request = lambda kind, said, id: self._request(run_id, kind, said, id)
-        run.feed = self.updates
+        self._connect(run)
         return run
+
+    def _connect(self, run: Run[Any]) -> None:
+        run.post_request = lambda kind, said, id: self._request(run.id, kind, said, id)
+        run.feed = self.updates
 
     def updates(
         self,
@@ -412,27 +358,29 @@ class Engine:
 
     # ------------------------------------------------------------ wiring
 
-    def _launch(self, run: Run[Any], header: RunStarted, first: Callable[[], Turn]) -> None:
+    def _launch(self, life: Life) -> None:
+        run, header = life.run, life.header
         self._runs[run.id] = run
         run.resources, run.fakes = self._resources.inside("run"), self._fakes
         self.upkeep.begin()  # nobody looks while nothing runs
-        run.post_request = lambda kind, said, id: self._request(run.id, kind, said, id)
+        self._connect(run)
         wire(self._parts, run, header, self.upkeep.grant, lambda error: self._ended(run, error))
-        run.feed = self.updates
         if header.session:
-            self._wait_in_line(run, header, first)
+            self._wait_in_line(life)
         else:
-            run.driver.begin(first)
+            run.driver.begin(life.first)
 
-    def _wait_in_line(self, run: Run[Any], header: RunStarted, first: Callable[[], Turn]) -> None:
+    def _wait_in_line(self, life: Life) -> None:
+        run = life.run
+
         def begin() -> None:
             run.is_queued = False
-            run.driver.begin(first)
+            run.driver.begin(life.first)
             if not run.done.done():
                 self.upkeep.read_inbox([run.id])
 
         run.is_queued, run.driver.give_up = True, lambda seen: give_up(run.machine, seen)
-        self.line.wait(Waiting(run.id, header.session, header.target, run.workflow, begin))
+        self.line.wait(Waiting(run.id, life.header.session, life.header.target, run.workflow, begin))
 
     def _ended(self, run: Run[Any], error: BaseException | None) -> None:
         try:

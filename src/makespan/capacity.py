@@ -24,8 +24,9 @@ DEFAULT_ACCOUNT = "default"
 """The account of runs that name none: budgets given without one are its."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 MOST_SLOTS = 2**60
+"""Of a pool, and the count of a rate."""
 MOST_AMOUNT = 4e9
-"""Of a budget's dollars, seconds or units: in billionths it still fits into 63 bits."""
+"""Of a budget's dollars, seconds or units, and seconds of a rate's window: in billionths it still fits into 63 bits."""
 
 
 class PoolConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,11 +81,13 @@ def _rate(name: str, said: Any) -> Rate:
     if isinstance(said, RateConfig):
         if said.unit != REQUESTS and not said.model:
             raise UsageError(f'rates.{name}: unit = {said.unit!r} is for calls of a model: write model = "main" too')
+        if not 0 < said.per_s <= MOST_AMOUNT:
+            raise UsageError(f"rates.{name}: per_s = {said.per_s!r}; a window is longer than nothing, and it ends")
         closed = _closed(f"rates.{name}", said.closed)
         said = Rate(said.count, nanos(said.per_s), closed, said.model, said.unit)
     if not isinstance(said, Rate):
         raise UsageError(f'rates.{name} = {said!r}: write {{"count": 60, "per_s": 60}}')
-    if said.count < 1 or said.window_ns < 1:
+    if not 0 < said.count <= MOST_SLOTS or said.window_ns < 1:
         raise UsageError(f"rates.{name}: a rate has a count of at least one and a window longer than nothing")
     return said
 
@@ -111,6 +114,8 @@ def _account(account: str, said: dict[str, Any]) -> dict[str, Budget]:
     where = "budgets" if account == DEFAULT_ACCOUNT else f"budgets.{account}"
     _check_name("budgets", account)
     per, zone = said.pop("per", ""), said.pop("tz", "")
+    if not isinstance(per, str) or not isinstance(zone, str):
+        raise UsageError(f"{where}: per = {per!r}, tz = {zone!r}: both are texts, such as day and Europe/Berlin")
     if zone and not per:
         raise UsageError(f"{where}.tz is the zone of `per`, which is not given")
     try:
@@ -189,6 +194,6 @@ def _typed(where: str, said: Any, kind: Any) -> Any:
         raise UsageError(f"{where}: {error}") from None
 
 
-def _check_name(table: str, name: str) -> None:
-    if not _NAME.fullmatch(name):
+def _check_name(table: str, name: object) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UsageError(f"{table}: {name!r} is no name; it has 1 to 100 letters, digits, `_`, `-` and `.`")

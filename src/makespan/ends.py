@@ -9,8 +9,9 @@ workflow on this store keeps those that a killed process left open.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -22,11 +23,10 @@ from makespan.errors import EngineError, LeaseLost, UsageError
 from makespan.logs import logger
 from makespan.machine.state import State
 from makespan.result import Result
-from makespan.store_port import Entry, Journal, RunRow
+from makespan.store_port import FINAL, Entry, Journal, RunRow
 
 KIND = "on_end"
 SUFFIX, PAUSE_SUFFIX = ".on_end", ".on_pause-"
-FINAL = ("succeeded", "failed", "cancelled")
 END_CALL_WAIT_S = 10.0
 """How long an engine that is being closed waits for the calls it has begun; then they are interrupted."""
 STALE_NS = 60_000_000_000
@@ -76,6 +76,12 @@ class EndCalls:
     def is_call(self, run_id: str) -> bool:
         """Whether a run is one of these calls."""
         return run_id.endswith(SUFFIX) or PAUSE_SUFFIX in run_id
+
+    async def finish(self, runs: Mapping[str, asyncio.Future[None]]) -> None:
+        """Give the calls among them a moment to end by themselves."""
+        calls = [done for run_id, done in runs.items() if self.is_call(run_id)]
+        if calls:
+            await asyncio.wait(calls, timeout=END_CALL_WAIT_S)
 
     def promise(self, run_id: str, task: Any) -> None:
         """A run of this workflow is about to begin or to go on. Keeps first what others left open."""

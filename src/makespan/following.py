@@ -15,13 +15,14 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 import msgspec
 
 from makespan.errors import UsageError
+from makespan.machine.beside import in_flight
 from makespan.machine.facts import AttemptStarted, Fact, decode_facts
 from makespan.machine.records import Status
 from makespan.machine.state import State
 from makespan.ports import Piece
 from makespan.runtime.emitting import Outbox
 from makespan.runtime.pieces import SEVERAL, Attempt, PieceBuffer, attempt_of
-from makespan.store_port import Journal
+from makespan.store_port import FINAL, Journal
 from makespan.traces.updates import BEGIN, Update, cursor_of, piece_of, place_of, updates_of, wanted_kinds
 
 MAX_PIECES = 1000
@@ -31,7 +32,6 @@ POLL_S = 0.05
 """Between two looks at a run that another process drives."""
 BREATH = 64
 """Updates in a row before others get the loop."""
-FINAL = ("succeeded", "failed", "cancelled")
 
 
 class Reader:
@@ -134,7 +134,7 @@ class Reader:
             yield msgspec.structs.replace(piece_of(piece.kind, piece.body, None, 0, state), cursor=cursor)
             return
         task, attempt = state.tasks[piece.task], attempt_of(piece)
-        if task.status != Status.RUNNING or task.attempt != piece.attempt:
+        if task.status != Status.RUNNING or piece.attempt not in in_flight(state, task):
             return
         if attempt in self._shown_before:  # what comes is all of it again
             self._shown_before.discard(attempt)

@@ -11,9 +11,8 @@ from makespan.codec import NotEncodable
 from makespan.errors import UsageError
 from makespan.machine.facts import Limits
 from makespan.redaction import KNOWN
-from makespan.store_port import Journal
+from makespan.store_port import FINAL, Journal
 
-FINAL = ("succeeded", "failed", "cancelled")
 MESSAGE_BYTES = Limits().message_bytes
 
 

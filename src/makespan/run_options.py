@@ -103,7 +103,7 @@ def header_of(
         scheduled_ns=scheduled,
         zone=zone,
         policy=policies.chosen(options.get("policy")),
-        modes=chosen_modes(traced, options.get("modes") or {}),
+        modes=chosen_modes(traced.template.nodes, options.get("modes") or {}),
         account=options.get("account", ""),
         weight=_weight(options.get("weight", 1.0)),
         planner=policies.planners.chosen(options.get("planner")),
@@ -128,7 +128,7 @@ def turn_options(options: ResumeOptions, now: int) -> dict[str, Any]:
     }
 
 
-def chosen_modes(traced: Traced, modes: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def chosen_modes(nodes: Sequence[Node], modes: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """(full task key, mode), checked against the graph as far as it is known before the run.
 
     Raises:
@@ -136,7 +136,7 @@ def chosen_modes(traced: Traced, modes: Mapping[str, str]) -> tuple[tuple[str, s
     """
     if not modes:
         return ()
-    declared: dict[str, Declaration] = {each.key: each for each in _declared(traced.template.nodes)}
+    declared: dict[str, Declaration] = {each.key: each for each in _declared(nodes)}
     has_live = any(each.kind == Kind.WORKFLOW for each in declared.values())
     chosen: dict[str, str] = {}
     for said, mode in modes.items():
@@ -144,7 +144,7 @@ def chosen_modes(traced: Traced, modes: Mapping[str, str]) -> tuple[tuple[str, s
         known = declared[key].options.models if key in declared else (mode,)
         if mode not in known:
             there = f"it has {', '.join(known)}" if known else "it has none: give the task `models=`"
-            raise UsageError(f"modes: {key} has no mode {mode!r}{suggestion(str(mode), known)}; {there}")
+            raise UsageError(f"modes: {key} has no mode {mode!r}; {there}{suggestion(str(mode), known)}")
         chosen[key] = mode
     return tuple(sorted(chosen.items()))
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from makespan.errors import UsageError, suggestion
+from makespan.graph.node import Declaration
 from makespan.machine.facts import RunStarted
+from makespan.machine.observations import Choice, PlanView
 from makespan.machine.policy import Policy
 from makespan.machine.records import TaskState
 from makespan.machine.state import State
@@ -76,8 +79,8 @@ class RunPlanners:
             )
         known = [PORTFOLIO, *self._given]
         return (
-            f"no planner is called {name!r}{suggestion(name, known)}; known here: {', '.join(known)}. "
-            f"Your own are given as Engine(planners={{{name!r}: ...}})"
+            f"no planner is called {name!r}; there are {', '.join(known)}{suggestion(name, known)} "
+            f"(your own are given as Engine(planners={{{name!r}: ...}}))"
         )
 
     def of(self, header: RunStarted) -> Planner | None:
@@ -86,7 +89,7 @@ class RunPlanners:
 
     def _of(self, name: str) -> Planner:
         if name in self._given:
-            return self._given[name]
+            return _WatchedPlanner(name, self._given[name])
         assert self._profile is not None, "`problem` has looked"
         if self._portfolio is None:
             self._portfolio = PortfolioPlanner(self._profile)
@@ -153,6 +156,11 @@ class RunPolicies:
             except UsageError as error:
                 return str(error)
             return None
+        if PORTFOLIO in name.split("+"):
+            return (
+                f"policy {name!r}: {PORTFOLIO} is a planner, which a run may have beside its policy; give it as "
+                f"--planner {PORTFOLIO}, or planner={PORTFOLIO!r}"
+            )
         known = [*NAMES, f"{PLANNED}FILE", *self._given]
         return (
             f"no policy is called {name!r}; there are {', '.join(known)}{suggestion(name, known)} "
@@ -199,6 +207,39 @@ class _Watched:
         if not isinstance(rank, int):
             raise UsageError(f"policy {self.name!r} gave {rank!r} for task {task.declaration.key}: a rank is an int")
         return rank
+
+
+class _WatchedPlanner:
+    """A planner of somebody else's: what goes wrong in it is told as theirs, with its name."""
+
+    def __init__(self, name: str, inner: Planner) -> None:
+        self._name, self._inner = name, inner
+
+    def wants(self, declaration: Declaration) -> bool:
+        try:
+            return bool(self._inner.wants(declaration))
+        except Exception as error:
+            raise UsageError(
+                f"planner {self._name!r} raised {type(error).__name__} in wants() for task {declaration.key}: {error}; "
+                "correct it and resume the run"
+            ) from error
+
+    def choose(self, view: PlanView) -> Sequence[Choice]:
+        chosen: Any = self._inner.choose(view)
+        if chosen is None:
+            return []
+        choices = list(chosen) if isinstance(chosen, Iterable) else [chosen]
+        for each in choices:
+            if not (isinstance(each, Choice) and _is_exact(each)):
+                raise UsageError(
+                    f"planner {self._name!r} gave {each!r}: choose() gives a list of "
+                    "makespan.machine.observations.Choice(task number, mode, samples)"
+                )
+        return choices
+
+
+def _is_exact(choice: Choice) -> bool:
+    return type(choice.task) is int and type(choice.mode) is str and type(choice.samples) is int
 
 
 def _check_shape(said: object) -> None:

@@ -26,7 +26,7 @@ from makespan.machine.observations import CancelAsked, EndRun, Interrupted
 from makespan.machine.opening import Opening
 from makespan.machine.state import State
 from makespan.ports import AttemptInfo, SlotVersion, World
-from makespan.store_port import Journal, Lease, LineEntry, RunRow, SlotKey, SlotWrite, TurnRecord
+from makespan.store_port import FINAL, Journal, Lease, LineEntry, RunRow, SlotKey, SlotWrite, TurnRecord
 from makespan.traces.summary import summarise
 
 Busy = Literal["queue", "reject", "cancel"]
@@ -42,7 +42,6 @@ KEPT_VERSIONS = 20
 """Versions of a session's slot that stay readable; a slot of a run alone keeps its newest."""
 MAX_SLOT_BYTES = Limits().output_bytes
 
-FINAL = ("succeeded", "failed", "cancelled")
 
 _log = logger("makespan")
 

@@ -53,6 +53,7 @@ class Used(msgspec.Struct):
 class _Holding(msgspec.Struct):
     needs: Needs
     since_ns: int
+    """Monotonic clock: a wall clock that is set is no time that passes."""
     places: dict[str, str]
     """Budget → its name in the ledger, with the period in which the attempt reserved."""
     has_started: bool = False
@@ -63,8 +64,8 @@ class RunSlots:
 
     Args:
         wake: hands freed units to those in line.
-        account: whose budgets the run counts against. tokens: most tokens that an attempt may use. call_tokens: that its
-            first call of a model may use.
+        account: whose budgets the run counts against. tokens: most tokens that an attempt may use. call_tokens: those
+            that its first call of a model may use.
     """
 
     def __init__(
@@ -84,6 +85,8 @@ class RunSlots:
         self._held: dict[Attempt, _Holding] = {}
         self._over: list[tuple[Attempt, _Holding]] = []
         """Attempts that have ended since the last turn: what they used is settled with it."""
+        self._presumed: dict[Attempt, int] = {}
+        """Tokens that attempts were charged which were given up, should they return after all."""
         self._tokens, self._call_tokens = tokens, call_tokens
         self._units = {
             name.rpartition("/")[2]: f"{BUDGET}{name}" for name in broker.budgets if name.startswith(f"{account}/")
@@ -102,26 +105,28 @@ class RunSlots:
     def wanted(self, declaration: Declaration, args: bytes, reserved: int, mode: str = "") -> Needs:
         """All that an attempt needs: what it declares, the worst case of what it may spend, and a way past breakers.
 
-        A budget of seconds takes `timeout_s`, one of a unit of your own what the task declares in `needs`.
+        A budget of seconds takes `timeout_s`, one of a unit of your own what the task declares in `needs`. What is
+        declared of a budget only adds to what is known of the attempt: it never makes its worst case smaller.
         """
         options, units = declaration.options, self._units
-        needs = [
-            (units.get(name, name), amount * 10**9 if name in units and name in IN_BILLIONTHS else amount)
+        needs = {
+            units.get(name, name): amount * 10**9 if name in units and name in IN_BILLIONTHS else amount
             for name, amount in options.needs
-        ]
-        if "usd" in units and reserved and "usd" not in dict(options.needs):
-            needs.append((units["usd"], reserved))
+        }
+        known = {"usd": reserved, "tokens": 0, "seconds": options.timeout_ns or 0}
         if "tokens" in units and options.priced and self._tokens is not None:
-            tokens = self._tokens(declaration, args, mode)
-            needs += [(units["tokens"], tokens)] if tokens else []
-        if "seconds" in units and "seconds" not in dict(options.needs):
-            needs.append((units["seconds"], options.timeout_ns or UNBOUNDED))
+            known["tokens"] = self._tokens(declaration, args, mode)
+        for unit, most in known.items():
+            if unit in units and most:
+                needs[units[unit]] = max(needs.get(units[unit], 0), most)
+        if "seconds" in units:
+            needs.setdefault(units["seconds"], UNBOUNDED)
         models = (mode,) if mode else options.models
         if options.priced and models:
-            needs += self._of_model(models[0], declaration, args)
+            needs.update(self._of_model(models[0], declaration, args))
         if options.priced and models and all(self._broker.tripped(model) is not None for model in models):
-            needs.append((f"{GATE}{models[0]}", 1))
-        return tuple(needs)
+            needs[f"{GATE}{models[0]}"] = 1
+        return tuple(needs.items())
 
     def _of_model(self, model: str, declaration: Declaration, args: bytes) -> list[tuple[str, int]]:
         """What the call takes of the model's rates; where others stand in for the model, the first is asked first."""
@@ -166,7 +171,7 @@ class RunSlots:
             for name, claim in zip((n for n, _ in needs if not n.startswith(GATE)), claims, strict=True)
             if claim.is_budget
         }
-        self._held[(task, attempt)] = _Holding(needs, now, places)
+        self._held[(task, attempt)] = _Holding(needs, self._world.monotonic_ns(), places)
         return True
 
     def _claim(self, task: int, attempt: int, name: str, units: int, now: int) -> Claim:
@@ -233,11 +238,14 @@ class RunSlots:
             seen = used.pop((task, attempt), None) or used.pop((task, 0), None) or Used()
             for unit, name in self._units.items():
                 place = holding.places.get(name) or self._now_in(name, now)
-                spent[(place, task, attempt)] = self._spent(unit, name, holding, seen, now)
+                spent[(place, task, attempt)] = self._spent(unit, name, holding, seen)
+            if seen.is_presumed:
+                self._presumed[(task, attempt)] = self._spent("tokens", self._units.get("tokens", ""), holding, seen)
         for (task, attempt), seen in used.items():
+            tokens = max(seen.tokens - self._presumed.get((task, attempt), 0), 0)
             # Nothing was held: it was to cost nothing, or it came back when its reservation had been settled. Of an
             # earlier life all that was reserved has been spent already.
-            for unit, amount in (("usd", seen.cost), ("tokens", seen.tokens)):
+            for unit, amount in (("usd", seen.cost), ("tokens", tokens)):
                 if unit in self._units and not seen.is_silent:
                     spent[(self._now_in(self._units[unit], now), task, attempt)] = amount
         rows = {(row.resource, row.task, row.attempt): place for place, row in enumerate(self._changes)}
@@ -255,7 +263,7 @@ class RunSlots:
     def _now_in(self, name: str, now: int) -> str:
         return in_period(name, self._broker.purse(name, now).start)
 
-    def _spent(self, unit: str, name: str, holding: _Holding, used: Used, now: int) -> int:
+    def _spent(self, unit: str, name: str, holding: _Holding, used: Used) -> int:
         reserved = dict(holding.needs).get(name, 0)
         if not holding.has_started:
             return 0
@@ -263,19 +271,20 @@ class RunSlots:
             return reserved if used.is_unknown else used.cost
         if unit == "tokens":
             return reserved if used.is_unknown or used.is_presumed else used.tokens
-        return now - holding.since_ns if unit == "seconds" else reserved
+        return self._world.monotonic_ns() - holding.since_ns if unit == "seconds" else reserved
 
     def close(self) -> None:
-        """The run is over in this process: what was granted and never started comes back."""
+        """The run is over in this process: what was granted and never started comes back. What has ended without a turn
+        that says so is charged in full when the run is given back."""
         unused = [
             self._change(place, task, attempt)
-            for (task, attempt), holding in self._held.items()
+            for (task, attempt), holding in (*self._held.items(), *self._over)
             if not holding.has_started
             for place in holding.places.values()
         ]
-        changes, self._changes = self._changes + unused, []
-        if changes and self._units:
-            self._journal.settle(changes)
+        self._changes = []
+        if unused:
+            self._journal.settle(unused)
 
 
 def _add(used: Used, fact: TaskSucceeded | AttemptFailed | AttemptInterrupted | AttemptUnknown | LateResult) -> None:

@@ -13,6 +13,9 @@ import msgspec
 from makespan.ports import Owner, Piece, SlotVersion
 from makespan.values import Value
 
+FINAL = ("succeeded", "failed", "cancelled")
+"""Statuses of a run that is over: it goes on only to be retried."""
+
 
 class Lease(msgspec.Struct, frozen=True):
     """The right to append to a run. `epoch` is the fencing token: every append names it, an older one is refused."""

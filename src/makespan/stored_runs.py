@@ -9,26 +9,32 @@ from makespan.authoring.place import Registry
 from makespan.authoring.task import Task
 from makespan.errors import UsageError
 from makespan.handle import Run
-from makespan.machine.facts import decode_facts
+from makespan.machine.facts import RunStarted, decode_facts
 from makespan.machine.state import State
 from makespan.ports import World
 from makespan.runtime.targets import load_target
 from makespan.sim.simulation import SIMULATED
 from makespan.store_port import Journal, Lease, RunRow
 
+LEASE_NS = 10_000_000_000
+"""How long a run is its owner's without a word from it."""
+ALONE_NS = 10 * 365 * 86_400 * 1_000_000_000
+"""The same in a store that no other process can see."""
+
 
 class StoredRuns:
     """The runs of one store, for one engine."""
 
-    def __init__(self, journal: Journal, world: World, store: str, lease_ns: int) -> None:
-        self._journal, self._world, self._store, self._lease_ns = journal, world, store, lease_ns
+    def __init__(self, journal: Journal, world: World, store: str) -> None:
+        self._journal, self._world, self.store = journal, world, store
+        self.lease_ns = LEASE_NS if journal.is_shared else ALONE_NS
 
     def folded(self, run_id: str) -> tuple[RunRow, State]:
         """The row and the state of a run. Raises UsageError when there is none, or nothing of it was committed."""
         row = self._journal.run(run_id)
         if row is None:
             known = [r.run_id for r in self._journal.runs()[:3]]
-            raise UsageError(f"no run has the id {run_id!r} in {self._store}; newest: {', '.join(known) or 'none'}")
+            raise UsageError(f"no run has the id {run_id!r} in {self.store}; newest: {', '.join(known) or 'none'}")
         state = State(self.loader({}))
         for body in self._journal.read(run_id):
             for fact in decode_facts(body):
@@ -44,7 +50,7 @@ class StoredRuns:
             returns: Any = find_code(state.started.target if state.started else "").returns
         except Exception:  # noqa: BLE001 - whatever importing user code raises
             returns = Any  # the code is not at hand: the output is shown as plain data
-        run: Run[Any] = Run(Lease(run_id, row.number, row.epoch), state, Registry(), returns, self._store)
+        run: Run[Any] = Run(Lease(run_id, row.number, row.epoch), state, Registry(), returns, self.store)
         run.is_queued = row.status == "queued"
         run.done.set_result(None)
         return run
@@ -58,12 +64,22 @@ class StoredRuns:
 
         return load
 
-    def not_begun(self, run_id: str) -> Lease | None:
+    def created(self, header: RunStarted) -> Lease | None:
+        """The lease of a new run; None where its id is that of another."""
+        at, owner = header.started_wall_ns, self._world.owner()
+        lease = self._journal.create(header.run_id, header.workflow, header.target, owner, at, self.lease_ns)
+        return lease or self._not_begun(header.run_id)
+
+    def _not_begun(self, run_id: str) -> Lease | None:
         """The lease of a run that was created and killed before its first commit; None for any other."""
         if next(iter(self._journal.read(run_id)), None) is not None:
             return None
+        return self.taken_over(run_id)
+
+    def taken_over(self, run_id: str) -> Lease:
+        """The lease of a run for this process. Raises LeaseLost while another live one has it."""
         return self._journal.acquire(
-            run_id, self._world.owner(), self._world.wall_ns(), self._lease_ns, may_replace=self.may_replace
+            run_id, self._world.owner(), self._world.wall_ns(), self.lease_ns, may_replace=self.may_replace
         )
 
     def may_replace(self, row: RunRow) -> bool:

@@ -12,9 +12,10 @@ from makespan.breakers import Breakers
 from makespan.capacity import why_denied
 from makespan.errors import JournalError, LeaseLost
 from makespan.handle import Run, observed
+from makespan.logs import logger
 from makespan.machine.broker import Broker, Held
 from makespan.machine.observations import Denied, Granted
-from makespan.machine.resources import BUDGET
+from makespan.machine.resources import BUDGET, Holder
 from makespan.ports import Timer, World
 from makespan.runtime.caching import Awaited
 from makespan.runtime.committer import Committer
@@ -22,6 +23,7 @@ from makespan.sessions import LINE_LOOK_NS, SessionLine
 from makespan.slots import in_period
 from makespan.store_port import Account, Journal
 
+LOG = logger("makespan.upkeep")
 RENEW_NS = 3_000_000_000
 PERIOD_WAIT_NS = 60_000_000_000
 """A run waits for the next period of a budget (`per=`) if that begins so soon; otherwise it pauses."""
@@ -142,7 +144,13 @@ class Upkeep:
         self._journal.checkpoint()
 
     def grant(self) -> None:
-        """Hand units that came back to those in line."""
+        """Hand units that came back to those in line. A store that does not work is asked again at the next look."""
+        try:
+            self._grant()
+        except JournalError as error:
+            LOG.warning("what runs share is not handed out: %s", error)
+
+    def _grant(self) -> None:
         if not self._broker.waiting or self._is_closed:
             return
         if self._committer.is_busy:  # what comes back with that commit is still held in the store
@@ -151,14 +159,32 @@ class Upkeep:
         now = self._world.wall_ns()
         for name in self._broker.budgets_waited_for():
             self._learn(name, now)
-        for run_id, task, attempt in self._broker.grants(now):
-            run = self._runs[run_id]
-            if run.slots.claim(task, attempt, self._broker.needs_of((run_id, task, attempt))):
-                run.driver.post(Granted(run.driver.clock(), task))
+        granted = self._broker.grants(now)
+        for place, holder in enumerate(granted):
+            try:
+                self._hand_over(holder)
+            except JournalError:
+                for each in reversed(granted[place:]):
+                    self._broker.put_back(each)
+                raise
         self._deny(now)
         due = self._broker.next_grant_at()
         if due is not None:
             self._grant_at(due)
+
+    def _hand_over(self, holder: Holder) -> None:
+        """Claim in the store what the broker has granted, and tell the run."""
+        run_id, task, attempt = holder
+        run = self._runs[run_id]
+        try:
+            is_ours = run.slots.claim(task, attempt, self._broker.needs_of(holder))
+        except LeaseLost as error:
+            lost = error
+            self._broker.release(holder)
+            self._world.call_soon(lambda: run.driver.fail(lost))
+        else:
+            if is_ours:
+                run.driver.post(Granted(run.driver.clock(), task))
 
     def _grant_at(self, wall_ns: int) -> None:
         if self._grant_timer is not None:
@@ -178,9 +204,9 @@ class Upkeep:
         """Who waits for a budget of which nothing can come back need not wait, unless its next period is near."""
         for name in self._broker.budgets_waited_for():
             account, purse = self._learn(name, now), self._broker.purse(name, now)
-            if account.reserved or (purse.end and purse.end - now <= PERIOD_WAIT_NS):
-                continue
-            for waiting in self._broker.short_of(name, now):
+            may_fit_later = account.reserved or (purse.end and purse.end - now <= PERIOD_WAIT_NS)
+            denied = self._broker.beyond(name) if may_fit_later else self._broker.short_of(name, now)
+            for waiting in denied:
                 run_id, task, _ = waiting.holder
                 run = self._runs[run_id]
                 self._broker.release(waiting.holder)
@@ -190,6 +216,8 @@ class Upkeep:
                 run.driver.post(
                     Denied(run.driver.clock(), task, why, limit, purse.budget.amount, account.spent + account.lost)
                 )
+            if denied:
+                self._world.call_soon(self.grant)  # those behind them may have room
 
     def _granted_later(self) -> None:
         self._grant_timer = None

@@ -15,6 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("recipes", "evals"),
     ("entry", "scheduler"),
     ("app",),
+    ("lives",),
     ("forecast", "upkeep", "run_options", "stored_runs", "wiring"),
     ("handle", "ends"),
     (
@@ -52,7 +53,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ports",),
     ("machine",),
     ("graph",),
-    ("calendars", "codec", "references"),
+    ("calendars", "codec", "draws", "references"),
     ("files",),
     ("values", "errors", "logs"),
     ("redaction",),
@@ -63,7 +64,7 @@ DEPTH = {package: depth for depth, line in enumerate(LAYERS) for package in line
 ABOVE_APP = {package for package in DEPTH if DEPTH[package] < DEPTH["entry"]}
 
 PURE = frozenset(
-    {"values", "errors", "redaction", "graph", "machine", "profiles", "sim", "passes", "policies", "traces"}
+    {"values", "errors", "redaction", "draws", "graph", "machine", "profiles", "sim", "passes", "policies", "traces"}
 )
 """No clock, no chance, no I/O, nothing to await. `ports` is held to the same, but its Protocols are async."""
 

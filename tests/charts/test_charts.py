@@ -13,13 +13,12 @@ import pytest
 from makespan.charts.burn import draw_burn, thinned
 from makespan.charts.gantt import draw_gantt
 from makespan.charts.grid import draw_grid
-from makespan.charts.pareto import draw_pareto
+from makespan.charts.pareto import ParetoPoint, draw_pareto
 from makespan.charts.spread import draw_spread
 from makespan.errors import UsageError
 from makespan.machine.state import State
 from makespan.traces.burn import BurnPoint
 from makespan.traces.grid import Grid
-from makespan.traces.pareto import ParetoPoint
 from makespan.traces.rows import Row, plan_of, rows_of
 from makespan.traces.spans import Span, spans_of
 from tests.charts.drawn import parsed, png_size, shapes, texts
@@ -172,7 +171,7 @@ def test_figures_far_apart_are_on_axes_with_plain_numbers(tmp_path: Path) -> Non
 def test_a_grid_has_each_cells_number_and_error(tmp_path: Path) -> None:
     grid(tmp_path / "grid.svg")
 
-    assert {"0 ±0.0", "5 ±1.0", "50 ±2.0", "100 ±0.0", "$0.1", "1 m 30 s"} <= set(texts(parsed(tmp_path / "grid.svg")))
+    assert {"0 ±0.0", "5 ±1.0", "50 ±2.0", "100 ±0.0", "$0.10", "1 m 30 s"} <= set(texts(parsed(tmp_path / "grid.svg")))
 
 
 def test_a_distribution_says_the_odds_of_each_limit_and_of_both(tmp_path: Path) -> None:

@@ -153,3 +153,18 @@ def test_the_front_is_drawn(folder: Path) -> None:
     compile_article("--chart", "front.svg")
     assert "<svg" in (folder / "front.svg").read_text()
     assert "cheap" in (folder / "front.svg").read_text()
+
+
+def test_what_was_predicted_is_not_said_to_the_quiet_nor_of_other_modes(folder: Path) -> None:
+    makespan("compile", "articles.py:article", "--profile", "costs.toml", "-o", "best.json")
+    run = ("run", "articles.py:article", "x=a", "--config", "best.json")
+
+    assert "as predicted" in makespan(*run).err
+    assert "as predicted" not in makespan(*run, "-q").err
+    assert "as predicted" not in makespan(*run, "--mode", "draft=large").err
+
+
+def test_without_a_profile_it_is_fitted_from_the_store() -> None:
+    makespan("run", "articles.py:article", "x=a", "--mode", "draft=large", "-q")
+
+    assert "draft=large" in makespan("compile", "articles.py:article").out

@@ -74,3 +74,21 @@ def test_what_makes_no_sense_is_refused(arguments: tuple[str, ...], said: str) -
     done = makespan(*arguments)
     assert done.code == 2
     assert said in done.err
+
+
+def test_uneven_durations_are_proved_too_and_only_the_plan_is_drawn(folder: Path) -> None:
+    (folder / "odd.toml").write_text("[fetch]\np50_s = 2.000000003\np95_s = 6\n[train]\np50_s = 3.100000007\n")
+
+    done = makespan("plan", "flows.py:flow", "--running", "3", "--solve", "60s", "--profile", "odd.toml")
+
+    assert "(nothing is shorter)" in done.out
+    assert "╌ planned" in done.out
+    assert "late" not in done.out
+
+
+@pytest.mark.parametrize(("path", "message"), [("x.pdf", "write FILE.json"), ("none/x.json", "'none' does not exist")])
+def test_a_plan_that_cannot_be_written_is_refused_before_the_work(path: str, message: str) -> None:
+    done = makespan("plan", "flows.py:flow", "-o", path)
+
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err

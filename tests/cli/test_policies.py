@@ -96,7 +96,8 @@ def test_config_show_tells_where_the_policy_comes_from(folder: Path) -> None:
     [
         (("--policy", "critical-pth"), "did you mean 'critical-path'"),
         (("--profile", "none.json"), "the profile none.json cannot be read"),
-        (("--mode", "quick"), "--mode 'quick': write KEY=MODE"),
+        (("--mode", "quick"), "--mode quick: write TASK=MODE"),
+        (("--policy", "critical-path+portfolio"), "give it as --planner portfolio"),
         (("--mode", "quik=small"), "no task 'quik'; did you mean 'quick'?"),
     ],
 )

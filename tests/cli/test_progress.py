@@ -91,7 +91,7 @@ def test_money_left_is_what_is_neither_spent_nor_reserved() -> None:
     apply(view, state, TaskSucceeded(0, 9, b"\x01", 100_000_000))
 
     assert view.money() == (0.1, 0.2, 0.7)
-    assert "$0.1 spent · $0.2 reserved · $0.7 left · ETA unknown" in footer(view)
+    assert "$0.10 spent · $0.20 reserved · $0.70 left · ETA unknown" in footer(view)
 
 
 def test_the_time_left_comes_from_earlier_runs() -> None:
@@ -178,6 +178,9 @@ def test_durations_have_the_unit_that_fits(seconds: float | None, text: str) -> 
     assert duration(seconds) == text
 
 
-@pytest.mark.parametrize(("usd", "text"), [(0.0, "$0.00"), (0.0012, "$0.0012"), (2.5, "$2.50"), (None, "unknown")])
+@pytest.mark.parametrize(
+    ("usd", "text"),
+    [(0.0, "$0.00"), (0.0012, "$0.0012"), (0.1, "$0.10"), (3e-8, "$0.00000003"), (2.5, "$2.50"), (None, "unknown")],
+)
 def test_money_has_as_many_places_as_matter(usd: float | None, text: str) -> None:
     assert money(usd) == text

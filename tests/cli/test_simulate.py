@@ -35,6 +35,11 @@ def say(text: str) -> str:
 
 
 @ms.workflow
+def spoken() -> str:
+    return say("hello")
+
+
+@ms.workflow
 def plain(q: str) -> list[str]:
     return ms.map(read, look(q))
 
@@ -316,3 +321,43 @@ def test_a_run_that_never_ends_is_said_to_be_stuck_and_not_kept() -> None:
 
     assert stuck["policies"][0]["ends"] == {"stuck": 3}
     assert "never ends" in kept.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--mode", "say=fsat"), "say has no mode 'fsat'; it has fast; did you mean 'fast'?"),
+        (("--mode", "raed=fast"), "no task 'raed'; did you mean 'read'?"),
+        (("--policy", "portfolio+fifo"), "the rule comes first: fifo+portfolio"),
+        (("--planner", "portfoli"), "no planner is called 'portfoli'"),
+    ],
+)
+def test_modes_and_planners_that_do_not_exist_are_refused_as_by_run(arguments: tuple[str, ...], message: str) -> None:
+    target = "forecast.py:spoken" if "say" in arguments[1] else "forecast.py:plain"
+    said = makespan("simulate", target, "--runs", "2", "--profile", "costs.toml", *arguments)
+
+    assert said.code == 2
+    assert message in said.err
+
+
+def test_the_task_that_was_drawn_to_fail_is_named(folder: Path) -> None:
+    (folder / "bad.toml").write_text("[look]\nsuccess = 0.0\n")
+
+    said = makespan("simulate", "forecast.py:plain", "--runs", "3", "--profile", "bad.toml")
+
+    assert "3 × task look failed: makespan.sim.Failed" in said.out
+
+
+def test_a_profile_with_a_misspelt_task_is_told_of(folder: Path) -> None:
+    (folder / "bad.toml").write_text("[raed]\np50_s = 3\n")
+
+    said = makespan("simulate", "forecast.py:plain", "--runs", "3", "--profile", "bad.toml")
+
+    assert "the profile has no 'read'; did you mean 'raed'?" in said.out
+
+
+def test_a_profile_is_written_as_json_only() -> None:
+    said = makespan("profile", "-o", "profile.toml")
+
+    assert said.code == 2
+    assert "give FILE.json" in said.err

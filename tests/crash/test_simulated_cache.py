@@ -12,7 +12,6 @@ import apsw
 import pytest
 
 import makespan as ms
-from makespan.app import LEASE_NS
 from makespan.errors import JournalError, LeaseLost
 from makespan.files import Room, digests_in
 from makespan.journal.sqlite import SqliteJournal
@@ -21,6 +20,7 @@ from makespan.machine.resolve import arguments
 from makespan.machine.state import State
 from makespan.ports import Produced
 from makespan.runtime.attempts import Call
+from makespan.stored_runs import LEASE_NS
 from makespan.testing.disk import SimulatedDisk
 from makespan.testing.lives import SimulatedCrash
 from makespan.testing.world import SimulatedWorld

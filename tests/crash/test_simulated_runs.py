@@ -15,7 +15,6 @@ import apsw
 import pytest
 
 import makespan as ms
-from makespan.app import LEASE_NS
 from makespan.errors import JournalError, LeaseLost
 from makespan.journal.sqlite import SqliteJournal
 from makespan.machine.facts import TaskSucceeded, decode_facts
@@ -23,6 +22,7 @@ from makespan.machine.records import Status
 from makespan.machine.state import State
 from makespan.ports import AttemptInfo, Produced
 from makespan.runtime.attempts import Call
+from makespan.stored_runs import LEASE_NS
 from makespan.testing.disk import SimulatedDisk
 from makespan.testing.lives import SimulatedCrash
 from makespan.testing.world import SimulatedWorld

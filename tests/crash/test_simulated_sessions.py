@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 import makespan as ms
-from makespan.app import LEASE_NS
 from makespan.errors import JournalError, LeaseLost
 from makespan.journal.sqlite import SqliteJournal
 from makespan.store_port import RunRow, SlotKey
+from makespan.stored_runs import LEASE_NS
 from makespan.testing.disk import SimulatedDisk
 from makespan.testing.lives import SimulatedCrash
 from makespan.testing.world import SimulatedProcess, SimulatedWorld

@@ -287,7 +287,7 @@ def test_a_run_that_fails_takes_for_ever() -> None:
     assert times_and_costs(samples) == ([math.inf] * 5, [math.inf] * 5)
     assert answer.makespan_s.p50 is None
     assert (answer.cost_usd.mean or 0) > 0  # it was paid all the same
-    assert list(answer.errors) == ["makespan.sim.Failed: the simulated attempt failed"]
+    assert list(answer.errors) == ["task say failed: makespan.sim.Failed: the simulated attempt failed"]
 
 
 def test_the_critical_path_names_its_tasks_by_how_often_they_are_on_it() -> None:

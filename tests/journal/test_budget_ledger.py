@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from makespan.errors import LeaseLost
 from makespan.journal.memory import MemoryJournal
 from makespan.journal.sqlite import SqliteJournal
 from makespan.ports import Owner
@@ -100,6 +101,19 @@ def test_a_reservation_of_a_dead_owner_counts_and_can_not_come_back(tmp_path: Pa
     other = lease_of(journal, "r2")
     assert not reserve(journal, other, 1, 5, now=LEASE_NS + 1)
     journal.close()
+
+
+def test_an_owner_that_was_replaced_neither_claims_nor_settles(journal: Any) -> None:
+    old = lease_of(journal, "r1")
+    assert reserve(journal, old, 1, 6)
+    new = journal.acquire("r1", Owner("boot", 2, 1), 11, LEASE_NS, may_replace=lambda _: True)
+    assert reserve(journal, new, 2, 4)
+
+    with pytest.raises(LeaseLost):
+        reserve(journal, old, 2, 1, now=12)
+    journal.settle([settle(old, 2, 0)])
+
+    assert journal.account(USD, 12) == Account(6, 4, 0)
 
 
 def test_units_of_a_large_pool_have_no_numbers_and_are_counted(journal: Any) -> None:

@@ -17,6 +17,7 @@ from makespan.machine.state import State
 from makespan.profiles.distributions import Constant, LogNormal, empirical
 from makespan.profiles.profile import Drawn, ModeProfile, Profile
 from makespan.sim.simulation import Attempts, Simulation, WorstCase, drawn_from, header
+from makespan.traces.lines import lines_of
 
 SECOND = 1_000_000_000
 
@@ -204,6 +205,78 @@ def test_a_hedge_waits_for_no_budget() -> None:
     tight = simulated(few, lambda _: Drawn(30 * SECOND, 0), estimates=Known(), budget=10 * SECOND)
     assert tight.run().succeeded
     assert not any(isinstance(fact, AttemptStarted) and fact.beside for fact in facts_of(tight))
+
+
+def test_a_hedge_is_first_in_line_for_the_slot_that_comes_back_next() -> None:
+    @ms.task(hedge=0.95, needs={"gpu": 1})
+    def train(number: int) -> None: ...
+
+    @ms.workflow
+    def ten() -> list[None]:
+        return ms.gather(*[train(number) for number in range(10)])
+
+    def attempts(command: StartAttempt) -> Drawn:
+        return Drawn(30 * SECOND if (command.task, command.attempt) == (0, 1) else SECOND)
+
+    broker = Broker({"gpu": 2})
+    sim = simulated(ten, attempts, estimates=Known(), broker=broker)
+    outcome = sim.run()
+
+    (hedge,) = [fact for fact in facts_of(sim) if isinstance(fact, AttemptStarted) and fact.beside]
+    assert (hedge.task, hedge.at) == (0, 2 * SECOND)
+    assert outcome.makespan_ns == 7 * SECOND  # both slots are busy from then on
+    assert broker.held() == {}
+    assert broker.waiting == 0
+
+
+def test_a_hedge_in_line_leaves_it_when_the_first_attempt_ends() -> None:
+    @ms.task(hedge=0.95, needs={"gpu": 1})
+    def train(number: int) -> None: ...
+
+    @ms.workflow
+    def two() -> list[None]:
+        return ms.gather(train(0), train(1))
+
+    broker = Broker({"gpu": 2})
+    sim = simulated(two, lambda command: Drawn((3 + command.task) * SECOND), estimates=Known(), broker=broker)
+    outcome = sim.run()
+
+    (hedge,) = [fact for fact in facts_of(sim) if isinstance(fact, AttemptStarted) and fact.beside]
+    assert (hedge.task, hedge.at) == (1, 3 * SECOND)  # the first task's own has left the line
+    assert outcome.makespan_ns == 4 * SECOND
+    assert broker.held() == {}
+    assert broker.waiting == 0
+
+
+def test_an_attempt_without_a_mode_is_not_taken_for_one_in_the_mode_before() -> None:
+    class Once(Always):
+        def choose(self, view: PlanView) -> list[Choice]:
+            return super().choose(view) if not self.views else []
+
+    lost, won = Drawn(SECOND, ok=False), Drawn(SECOND)
+    sim = simulated(one, by_attempt(lost, won), planner=Once("large", 1))
+    assert sim.run().succeeded
+    assert [start.mode for start in sim.starts] == ["large", ""]
+    assert sim.state.modes == {sim.starts[0].task: ""}
+
+
+def test_the_log_tells_attempts_in_flight_apart() -> None:
+    sim = simulated(
+        one, by_attempt(Drawn(3 * SECOND), Drawn(SECOND, ok=False), Drawn(2 * SECOND)), planner=Always("large", 3)
+    )
+    sim.run()
+    state = State(sim.state.load)
+    said = []
+    for fact in facts_of(sim):
+        state.apply(fact)  # type: ignore[arg-type]
+        said += [line.text.partition("solve ")[2] or line.text for line in lines_of(fact, state)]  # type: ignore[arg-type]
+
+    told = "\n".join(said)
+    assert "started (attempt 1, large)" in told
+    assert "started (attempt 3, large, beside the others)" in told
+    assert "attempt 2 failed" in told
+    assert "succeeded (attempt 3, " in told
+    assert "attempt 1 has stopped, its result is not needed" in told
 
 
 @pytest.mark.parametrize(

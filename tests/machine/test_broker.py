@@ -85,6 +85,18 @@ def test_a_rate_allows_so_many_in_any_window_to_the_nanosecond() -> None:
     assert broker.grants(SECOND) == [holder(3)]
 
 
+def test_units_of_a_rate_that_were_not_taken_after_all_are_those_of_their_holder() -> None:
+    broker = Broker(rates={"api": Rate(10, SECOND)})
+    assert broker.ask(("a", 1, 1), (("api", 9),), 0)
+    assert broker.ask(("b", 1, 1), (("api", 1),), 0)
+
+    broker.put_back(("a", 1, 1))
+    broker.release(("a", 1, 1))
+
+    assert broker.ask(("c", 1, 1), (("api", 9),), 1)
+    assert not broker.ask(("c", 2, 1), (("api", 1),), 1)
+
+
 def test_a_release_gives_no_units_of_a_rate_back() -> None:
     broker = Broker(rates={"api": Rate(1, SECOND)})
     broker.ask(holder(1), (("api", 1),), 0)

@@ -181,6 +181,17 @@ def test_a_given_up_attempt_of_a_crashed_life_is_charged_in_full() -> None:
     assert_fold_is_live(life)
 
 
+def test_a_given_up_attempt_is_charged_when_its_run_is_cancelled_at_rest() -> None:
+    life = Life(ask_again(1), by_key(ask_again=Act(60 * SECOND, stubborn=True)), budget_usd=0.05)
+    life.run(until=3 * SECOND).crash()
+
+    life.machine.cancel_at_rest(4 * SECOND, "somebody")
+
+    assert life.status == "cancelled"
+    assert (life.state.cost, life.state.presumed_cost) == (CENT, CENT)
+    assert life.state.scopes[0].reserved == 0
+
+
 def test_ten_thousand_that_wait_for_money_are_looked_at_once_each() -> None:
     quotes: list[int] = []
 

@@ -4,8 +4,8 @@ from itertools import count
 
 import msgspec
 
-from makespan.policies.draws import Draws
-from makespan.policies.instances import Shape, random_problem
+from bench.scheduling.random_problems import Shape, random_problem
+from makespan.draws import Stream
 from makespan.policies.prepared import Prepared
 from makespan.policies.problem import Problem, Schedule, ends, makespan
 from makespan.policies.sampling import best_within
@@ -17,7 +17,7 @@ EVERYTHING = Shape(
 
 def tight_problem(seed: int, shape: Shape = EVERYTHING) -> tuple[Problem, Schedule]:
     """A problem of this shape with windows and a horizon besides, and a schedule that just keeps them."""
-    draws = Draws(seed, "tight")
+    draws = Stream(seed, "tight")
     for attempt in count():
         problem = random_problem(1_000 * seed + attempt, shape)
         schedule = best_within(Prepared(problem), 5, seed).schedule
@@ -36,7 +36,7 @@ def tight_problem(seed: int, shape: Shape = EVERYTHING) -> tuple[Problem, Schedu
     return msgspec.structs.replace(problem, tasks=tasks, horizon=horizon), schedule
 
 
-def mutant(draws: Draws, problem: Problem, schedule: Schedule) -> Schedule:
+def mutant(draws: Stream, problem: Problem, schedule: Schedule) -> Schedule:
     """A schedule that differs in one to three places, or not at all."""
     starts, modes = list(schedule.starts), list(schedule.modes)
     for _ in range(draws.below(4)):

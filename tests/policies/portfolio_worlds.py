@@ -12,6 +12,7 @@ import msgspec
 
 import makespan as ms
 from makespan.authoring.trace import trace
+from makespan.draws import draws
 from makespan.graph.node import Declaration, Kind, Node
 from makespan.machine.facts import Limits
 from makespan.machine.observations import Choice, PlanView
@@ -22,8 +23,8 @@ from makespan.policies.portfolio.events import Rules
 from makespan.ports import Planner
 from makespan.profiles.distributions import Constant, LogNormal
 from makespan.profiles.profile import ModeProfile, Profile, Seen
-from makespan.sim.draws import draws
 from makespan.sim.simulation import FAILED, Outcome, Simulation, WorstCase, drawn_from, header
+from makespan.values import TaskId
 
 if TYPE_CHECKING:
     from makespan.policies.portfolio.attempts import Ints
@@ -63,9 +64,11 @@ class Setting:
 
         return shape
 
-    def nodes(self) -> tuple[bytes, list[Node], Sequence[object]]:
+    def nodes(self) -> tuple[TaskId, list[Node], Sequence[object]]:
         """(root, nodes, scopes) as the authoring layer makes them."""
-        template = trace(self.workflow()()._unbound).template
+        unbound = self.workflow()()._unbound
+        assert unbound is not None
+        template = trace(unbound).template
         return template.root, [_priced(node) if self.priced else node for node in template.nodes], template.scopes
 
 

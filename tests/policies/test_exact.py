@@ -6,9 +6,9 @@ from itertools import permutations, product
 import msgspec
 import pytest
 
+from bench.scheduling.random_problems import Shape, random_problem
 from makespan.errors import UsageError
 from makespan.policies.exact import Solved, Status, solve, time_unit
-from makespan.policies.instances import Shape, random_problem
 from makespan.policies.prepared import Prepared, lower_bound
 from makespan.policies.problem import Downtime, Edge, PlanTask, Problem, Renewable, Schedule, TaskMode, makespan
 from makespan.policies.sampling import best_within

@@ -13,7 +13,7 @@ from makespan.errors import UsageError
 from makespan.graph.node import Declaration, Effect, Options
 from makespan.machine.observations import Choice, PlanTask, PlanView
 from makespan.policies.portfolio.planner import PortfolioPlanner
-from makespan.profiles.distributions import Constant, empirical
+from makespan.profiles.distributions import Constant, LogNormal, empirical
 from makespan.profiles.profile import ModeProfile, Profile, Seen
 from tests.policies.portfolio_worlds import SECOND, Setting, World, random_needs, trade_offs
 from tests.prove import prove_count
@@ -247,3 +247,10 @@ def test_no_cell_is_worse_than_its_best_static_policy_and_more_of_a_limit_never_
     gains = [sum(each.gains) / len(seeds) for each in compared]
     assert sum(gains) / len(gains) >= mcpp.GAIN
     assert mcpp.drops(found)[1] == 0
+
+
+def test_what_costs_nothing_and_never_fails_is_done_once() -> None:
+    profile = Profile({"part": {"": ModeProfile(LogNormal(SECOND, 0.5))}})
+    tasks = tuple(PlanTask(number, "part", ("",), (), True, ()) for number in range(3))
+    view = PlanView(0, 1, 60 * SECOND, None, tasks)
+    assert [choice.samples for choice in PortfolioPlanner(profile).choose(view)] == [1, 1, 1]

@@ -10,6 +10,7 @@ from math import sqrt
 import pytest
 
 import makespan as ms
+from makespan.draws import draws
 from makespan.errors import UsageError
 from makespan.graph.node import Declaration
 from makespan.journal.memory import MemoryJournal
@@ -20,7 +21,6 @@ from makespan.ports import Produced
 from makespan.profiles.distributions import Constant
 from makespan.profiles.profile import ModeProfile, Profile
 from makespan.runtime.attempts import Call
-from makespan.sim.draws import draws
 from makespan.testing.world import SimulatedWorld
 from makespan.values import NONE_VALUE, NanoUsd
 from tests.policies.portfolio_worlds import SECOND, Setting, World, random_needs, trade_offs

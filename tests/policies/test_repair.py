@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
+from bench.scheduling.constraint_ramp import LEVELS, Kinds, ramp_problem
+from bench.scheduling.random_problems import Shape, random_problem
 from makespan.errors import UsageError
-from makespan.policies.constraint_ramp import LEVELS, Kinds, ramp_problem
 from makespan.policies.exact import solve
-from makespan.policies.instances import Shape, random_problem
 from makespan.policies.prepared import Prepared
 from makespan.policies.problem import PlanTask, Problem, Renewable, TaskMode
 from makespan.policies.repair import first_feasible

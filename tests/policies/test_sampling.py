@@ -2,8 +2,8 @@
 
 import pytest
 
+from bench.scheduling.random_problems import Shape, random_problem
 from makespan.errors import UsageError
-from makespan.policies.instances import Shape, random_problem
 from makespan.policies.prepared import Prepared, lower_bound
 from makespan.policies.priorities import latest_finish
 from makespan.policies.problem import PlanTask, Problem, Renewable, Schedule, TaskMode, makespan

@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from makespan.policies.draws import Draws
+from bench.scheduling.random_problems import Shape, random_problem
+from makespan.draws import Stream
 from makespan.policies.improvement import early, justified, late
-from makespan.policies.instances import Shape, random_problem
 from makespan.policies.modes import fitting_modes
 from makespan.policies.prepared import Prepared, lower_bound
 from makespan.policies.priorities import RULES
@@ -91,7 +91,7 @@ def test_a_serial_schedule_is_active_no_task_can_start_earlier_alone() -> None:
 def test_random_orders_are_feasible_too() -> None:
     for seed in range(40):
         problem = random_problem(seed, SHAPES[4])
-        draws = Draws(seed, "order")
+        draws = Stream(seed, "order")
         schedule = serial(Prepared(problem), [draws.unit() for _ in problem.tasks])
 
         assert isinstance(schedule, Schedule)

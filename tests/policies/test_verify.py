@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from makespan.policies.draws import Draws
+from makespan.draws import Stream
 from makespan.policies.problem import Consumable, Downtime, Edge, PlanTask, Problem, Renewable, Schedule, TaskMode
 from makespan.policies.verify import Broken, Violation, violations
 from tests.policies.mutants import mutant, tight_problem
@@ -20,7 +20,7 @@ def disagreements(mutants: int) -> tuple[list[Schedule], Counter[str]]:
     differ = []
     for seed in range(mutants // MUTANTS_A_PROBLEM):
         problem, schedule = tight_problem(seed)
-        draws = Draws(seed, "mutants")
+        draws = Stream(seed, "mutants")
         for _ in range(MUTANTS_A_PROBLEM):
             changed = mutant(draws, problem, schedule)
             expected = broken_kinds(problem, changed)

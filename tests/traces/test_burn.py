@@ -99,7 +99,7 @@ def test_lines_show_the_figures_and_where_the_pace_leads() -> None:
     assert all(len(line) <= 80 for line in lines)
     assert lines[0].startswith("spent")
     assert "$0.6" in lines[0]
-    assert "spent $0.6 (60.0 % of $1.00), of it waste $0.05" in lines
+    assert "spent $0.60 (60.0 % of $1.00), of it waste $0.05" in lines
     assert "at this pace the budget lasts until 50.0 s" in lines
     assert "at this pace $1.20 will be spent at the deadline (1 m 00 s)" in lines
     assert not any("pace" in line for line in burn_lines(series, 80, 30 * SECOND))
@@ -113,3 +113,7 @@ def test_a_peak_between_two_columns_is_not_lost() -> None:
 
 def test_a_run_without_money_says_so() -> None:
     assert burn_lines([], 80, 0) == ["no money was counted"]
+
+
+def test_a_run_without_money_is_one_sentence() -> None:
+    assert burn_lines([BurnPoint(0, 0, 0)], 80, SECOND) == ["spent nothing, reserved nothing (no budget)"]

@@ -31,7 +31,7 @@ def test_the_map_has_numbers_and_shades_and_no_colour() -> None:
     lines = grid_lines(Grid((0.1, 2.0), (10.0, 90.0), ((0.0, 0.005), (0.5, 1.0)), ((0.0, 0.001), (0.02, 0.0))), 80)
 
     assert lines[0].split() == ["budget", "10.0", "s", "1", "m", "30", "s"]
-    assert lines[1].split() == ["$0.1", "··", "0", "±0.0", "··", "<1", "±0.1"]
+    assert lines[1].split() == ["$0.10", "··", "0", "±0.0", "··", "<1", "±0.1"]
     assert lines[2].split() == ["$2.00", "▒▒", "50", "±2.0", "██", "100", "±0.0"]
     assert not any("\x1b" in line for line in lines)
 
@@ -43,7 +43,7 @@ def test_a_narrow_terminal_leaves_deadlines_out_and_says_so() -> None:
     assert all(len(line) <= 60 for line in lines)
     assert lines[0].split()[1] == "1.0"
     assert lines[0].split()[-2] == "20.0"
-    assert lines[-1] == "… 14 deadlines are not shown"
+    assert lines[-1] == "… not shown: 14 deadlines; a wider terminal or -o has all"
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ class Ref(Awaitable[T_co], _Stands):
     __contains__ = _refused("in")
     __int__ = _refused("int()")
     __float__ = _refused("float()")
-    __index__ = _refused("an index")
+    __index__ = _refused("range() or an index")
     __iter__ = _refused("a for loop or unpacking")
     __bool__ = _refused("if, and, or, not")
     __add__ = _refused("+")
@@ -167,7 +167,7 @@ def refuse(ref: Ref[Any], operation: str) -> NoReturn:
     """The one error for using a Ref as if it were its value."""
     raise GraphError(
         f"{operation} on {ref!r}: the value is not there yet. In an async workflow write `await` first; "
-        f"in a plain one pass the Ref to a task that does this"
+        f"in a plain one pass the Ref to a task that does this (or to `ms.map`), or make the workflow `async`"
     )
 
 

@@ -28,6 +28,7 @@ from makespan.codec import NotEncodable
 from makespan.errors import EngineBug, GraphError, qualified_name, suggestion
 from makespan.files import ROOM, mentions_file, remove_workdir
 from makespan.graph.node import Declaration, Effect, Kind, Options
+from makespan.machine.resources import BUDGET, GATE
 from makespan.ports import AttemptInfo, Produced, TaskCode
 from makespan.values import Nanos, NanoUsd, nano_usd, nanos
 
@@ -297,8 +298,10 @@ def _wanted(name: str, value: Any) -> str | None:
         fits = all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds)
         return None if fits else "it is an exception class or a tuple of them"
     if name == "needs":
-        fits = isinstance(value, Mapping) and all(type(units) is int and units > 0 for units in value.values())
-        return None if fits else "it gives a whole number above 0 for each pool or rate"
+        if not isinstance(value, Mapping) or not all(type(units) is int and units > 0 for units in value.values()):
+            return "it gives a whole number above 0 for each pool or rate"
+        wrong = [name for name in value if not isinstance(name, str) or name.startswith((BUDGET, GATE))]
+        return f"{wrong[0]!r} names no pool, rate, lock or unit of a budget" if wrong else None
     if name in ("approve", "stream"):
         return None if isinstance(value, bool) else "it is True or False"
     if name == "undo":

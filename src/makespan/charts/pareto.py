@@ -7,8 +7,10 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from makespan.charts.style import DARK, GREY, ORANGE, drawing, label, legend_below, money_axis, plain_numbers, time_axis
-from makespan.traces.pareto import ParetoPoint, front
+from makespan.passes.pareto import pruned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +19,17 @@ MOST_LABELS = 12
 """Points of the front with their names beside them; more would lie upon each other."""
 FAR = 30
 """Where the largest cost or latency is so many times the smallest, the axis is logarithmic."""
+
+
+class ParetoPoint(msgspec.Struct, frozen=True):
+    """One configuration, or one setting, with what it comes to. Less latency and cost and more success are better."""
+
+    label: str
+    latency_s: float
+    cost_usd: float
+    success: float = 1.0
+    """Probability, 0 to 1."""
+    chosen: bool = False
 
 
 def draw_pareto(path: str | os.PathLike[str], choices: Sequence[ParetoPoint], *, title: str = "") -> None:
@@ -35,7 +48,7 @@ def draw_pareto(path: str | os.PathLike[str], choices: Sequence[ParetoPoint], *,
             return
         scale = time_axis(axes.xaxis, max(one.latency_s for one in known), "latency")
         money_axis(axes.yaxis)
-        best = [known[place] for place in front(known)]
+        best = _front(known)
         stairs = _cheapest_by_latency(best)
         x, y = [scale(one.latency_s) for one in known], [one.cost_usd for one in known]
         success = [one.success for one in known]
@@ -62,6 +75,12 @@ def draw_pareto(path: str | os.PathLike[str], choices: Sequence[ParetoPoint], *,
         axes.margins(0.08)
         figure.colorbar(drawn, ax=axes, label="probability of success", pad=0.02)
         legend_below(figure, axes)
+
+
+def _front(known: Sequence[ParetoPoint]) -> list[ParetoPoint]:
+    """Those that nobody beats, by latency; of equal ones the first."""
+    entries = [(one.latency_s, one.cost_usd, one.success, (place,)) for place, one in enumerate(known)]
+    return [known[place] for *_, (place,) in pruned(entries)]
 
 
 def _cheapest_by_latency(best: Sequence[ParetoPoint]) -> list[ParetoPoint]:

@@ -60,19 +60,21 @@ def _histogram(
         edges = [scale(edge) for edge in spread.edges]
         widths = [right - left for left, right in pairwise(edges)]
         if not widths[0]:
-            widths = [max(abs(edges[0]) * 0.02, 1e-9)]
+            edges, widths = _alone(axes, edges[0])
         over = [limit is not None and low > limit for low in spread.edges[: len(spread.counts)]]
         look: dict[str, Any] = {"align": "edge", "edgecolor": "white", "linewidth": 0.4}
         colors = [PALE if is_over else BLUE for is_over in over]
         bars = axes.bar(edges[: len(widths)], spread.counts, widths, color=colors, **look)
         for bar, is_over in zip(bars, over, strict=True):
             bar.set_edgecolor(BLUE if is_over else "white")
+    marks: dict[float, list[str]] = {}
     for share in MARKED:
-        at = spread.quantile(share)
+        marks.setdefault(spread.quantile(share), []).append(f"p{share * 100:.0f}")
+    for at, names in marks.items():
         if math.isfinite(at):
-            axes.axvline(scale(at), color=DARK, linewidth=1, linestyle=":" if share > 0.5 else "-")
+            axes.axvline(scale(at), color=DARK, linewidth=1, linestyle="-" if "p50" in names else ":")
             axes.annotate(
-                f"p{share * 100:.0f}",
+                ", ".join(names),
                 (scale(at), 1),
                 xycoords=("data", "axes fraction"),
                 xytext=(0, 2),
@@ -89,6 +91,14 @@ def _histogram(
         limit_line(axes, scale(limit), text, scale(spread.edges[-1] * FAR_OFF) if spread.edges else math.inf)
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.04), borderaxespad=0)
     axes.set_ylim(bottom=0)
+
+
+def _alone(axes: Axes, at: float) -> tuple[list[float], list[float]]:
+    """Left edge and width of the one bar of a sample in which all are alike: around its value, the only tick."""
+    reach = abs(at) or 1.0
+    axes.set_xlim(at - reach, at + FAR_OFF * reach)
+    axes.set_xticks([at])
+    return [at - reach / 20], [reach / 10]
 
 
 def _odds(odds: Odds) -> str:

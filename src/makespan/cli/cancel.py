@@ -27,8 +27,9 @@ AUTHOR = "the command line"
 @json_option
 def command(run_id: str, wait_s: float, store: str | None, as_json: bool) -> int:
     """Cancel RUN for good: what runs is told to stop, nothing starts any more."""
-    from makespan.cli.stored import FINAL, configured_store, find_run, is_owned, must_open
+    from makespan.cli.stored import configured_store, find_run, is_owned, must_open
     from makespan.errors import UsageError
+    from makespan.store_port import FINAL
     from makespan.stores import open_journal
 
     name = configured_store(store)
@@ -62,8 +63,9 @@ def _tell(run_id: str, as_json: bool) -> None:
 
 def _ask_owner(journal: Journal, row: RunRow, wait_s: float) -> None:
     """Ask, then wait until the run's row says that it ended. An owner that dies meanwhile is no obstacle."""
-    from makespan.cli.stored import FINAL, is_owned
+    from makespan.cli.stored import is_owned
     from makespan.errors import JournalError, UsageError
+    from makespan.store_port import FINAL
 
     body = b'{"author":"the command line"}'
     journal.ask(row.run_id, "cancel", body, uuid.uuid4().hex, time.time_ns())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from makespan.cli.options import json_option, profile_option
+from makespan.cli.options import json_option, profile_option, store_option
 
 if TYPE_CHECKING:
     from makespan.authoring.task import Task
@@ -23,7 +23,7 @@ SHOWN_POINTS = 12
 
 @click.command("compile", short_help="Find a workflow's best configurations, for `run --config`.")
 @click.argument("target")
-@profile_option
+@profile_option("fitted from the store")
 @click.option("-o", "--output", metavar="FILE", help="Where the configurations are kept.")
 @click.option("--chart", metavar="FILE", help="Draw the configurations: FILE.svg or .png.")
 @click.option("--chance", multiple=True, metavar="TASK=P", help="How often a condition holds: grade.ok=0.8")
@@ -34,8 +34,9 @@ SHOWN_POINTS = 12
 @click.option(
     "--epsilon", type=click.FloatRange(0), default=0.0, help="Leave out what differs by less than this share."
 )
+@store_option
 @json_option
-def command(target: str, profile: str | None, output: str | None, as_json: bool, **said: Any) -> int:
+def command(target: str, profile: str | None, store: str | None, output: str | None, as_json: bool, **said: Any) -> int:
     """Find the configurations of TARGET (a model for each task) that no other one beats in time, money and success.
 
     The profile says how long each task takes in each of its modes, what it costs and how often it succeeds.
@@ -54,7 +55,7 @@ def command(target: str, profile: str | None, output: str | None, as_json: bool,
     found = compiled(
         workflow.key,
         template_of(workflow).graph,
-        _read_profile(profile),
+        _profile(profile, store),
         assumptions,
         shape=shape,
         epsilon=said["epsilon"],
@@ -72,8 +73,7 @@ def command(target: str, profile: str | None, output: str | None, as_json: bool,
 
 
 def _draw(path: str, found: CompiledSet) -> None:
-    from makespan.charts.pareto import draw_pareto
-    from makespan.traces.pareto import ParetoPoint
+    from makespan.charts.pareto import ParetoPoint, draw_pareto
 
     best_for = _best_for(found)
     draw_pareto(
@@ -118,15 +118,15 @@ def _read_shape(name: str | None) -> Tree | None:
     return found
 
 
-def _read_profile(name: str | None) -> Profile:
+def _profile(name: str | None, store: str | None) -> Profile:
+    from makespan.cli.simulate import chosen_profile
     from makespan.config import load_config
     from makespan.errors import UsageError
-    from makespan.profiles.form import read
 
-    chosen = load_config(profile=name).profile
-    if not chosen:
-        raise UsageError("compiling needs figures of each task and mode: give --profile FILE")
-    return read(_read("--profile", chosen), chosen)
+    known, _ = chosen_profile(load_config(store=store, profile=name))
+    if not known.tasks:
+        raise UsageError("compiling needs figures of each task and mode: give --profile FILE, or run them first")
+    return known
 
 
 def _read(option: str, name: str) -> bytes:

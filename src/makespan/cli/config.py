@@ -75,5 +75,7 @@ def _without_password(entry: Any) -> Any:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        return " ".join(f"{name}={each}" for name, each in value.items() if each != "")
+        return " ".join(f"{name}={_shown(each)}" for name, each in value.items() if each not in ("", (), []))
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(repr, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)

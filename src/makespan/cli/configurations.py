@@ -19,8 +19,9 @@ def chosen_modes(
     *,
     deadline_s: float | None,
     budget_usd: float | None,
+    quiet: bool = False,
 ) -> dict[str, str]:
-    """The modes of the configuration that fits best; says on stderr what it promises.
+    """The modes of the configuration that fits best; says on stderr what it promises, unless `quiet`.
 
     Args:
         name: the file; without one there is nothing to choose.
@@ -38,9 +39,13 @@ def chosen_modes(
             raise UsageError("--prefer and --min-success choose among the configurations of --config FILE: give one")
         return {}
     try:
-        found = read_compiled(Path(name).read_bytes())
+        body = Path(name).read_bytes()
     except OSError as error:
         raise UsageError(f"--config {name} cannot be read: {error.strerror}") from None
+    try:
+        found = read_compiled(body)
+    except UsageError as error:
+        raise UsageError(f"--config {name}: {error}") from None
     found.check(template_of(workflow).graph)
     point = found.choose(
         prefer or DEFAULT_PREFERENCE,
@@ -49,5 +54,6 @@ def chosen_modes(
         min_success=min_success or 0.0,
     )
     modes = ", ".join(f"{key}={mode}" for key, mode in point.modes.items())
-    say(f"{modes or 'nothing to choose'}: {described(point)}, as predicted")
+    if not quiet:
+        say(f"{modes or 'nothing to choose'}: {described(point)}, as predicted")
     return point.modes

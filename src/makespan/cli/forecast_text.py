@@ -47,6 +47,8 @@ def _policy(each: PolicyReport, report: Report) -> Iterator[str]:
     yield from table([[f"  {name}", _chance(chance)] for name, chance in _chances(each, report) if chance is not None])
     if each.waste_usd:
         yield f"  waste  {money(each.waste_usd)} a run, {percent(each.waste_share)} of all money"
+    if times.mean is not None and set(each.ends) != {"succeeded"}:
+        yield f"  mean makespan: of the runs that succeeded; {NEVER}: fewer than so many did"
     if set(each.ends) != {"succeeded"}:
         yield f"  ends  {', '.join(f'{count:,} {end}' for end, count in each.ends.items())}"
     for error, count in list(each.errors.items())[:SHOWN_ERRORS]:

@@ -78,13 +78,17 @@ def store_option(command: F) -> F:
     )(command)
 
 
-def profile_option(command: F) -> F:
-    """`--profile`."""
+def profile_option(otherwise: str) -> Callable[[F], F]:
+    """`--profile`.
+
+    Args:
+        otherwise: what is known of tasks where no profile is named.
+    """
     return click.option(
         "--profile",
         metavar="FILE",
-        help="Durations to expect of tasks. Default: makespan.toml, MAKESPAN_PROFILE, what the run itself sees",
-    )(command)
+        help=f"What tasks take and cost, JSON or TOML. Default: makespan.toml, MAKESPAN_PROFILE, {otherwise}",
+    )
 
 
 def json_option(command: F) -> F:

@@ -25,7 +25,7 @@ LISTED_TASKS = 40
 @click.option("--solve", "solve_s", type=DURATION, metavar="TIME", help="How long CP-SAT may look for a proof: 10s.")
 @click.option("--running", type=click.IntRange(min=1), metavar="N", help="Attempts in flight at once.")
 @click.option("-o", "--output", metavar="FILE", help="Keep the schedule: FILE.json, or draw it: FILE.svg or .png.")
-@profile_option
+@profile_option("fitted from the store")
 @input_option
 @store_option
 @json_option
@@ -33,7 +33,7 @@ def command(target: str, inputs: tuple[str, ...], store: str | None, as_json: bo
     """Show the graph of TARGET: tasks, edges, depth, width, and what earlier runs took and cost.
 
     With --schedule: when each task would best start with the slots and pools there are, and how far from the best
-    possible that is. Durations are those of --profile, or of earlier runs.
+    possible that is. Durations are those of --profile, or of earlier runs. --solve, --running and -o imply it.
     """
     from makespan.authoring.trace import template_of
     from makespan.cli.inputs import read_inputs
@@ -44,7 +44,7 @@ def command(target: str, inputs: tuple[str, ...], store: str | None, as_json: bo
     read_inputs(workflow, inputs, complete=False)
     template = template_of(workflow)
     check(template.nodes, template.scopes)
-    if said["is_scheduled"] or said["solve_s"] is not None or said["output"]:
+    if said["is_scheduled"] or said["solve_s"] is not None or said["output"] or said["running"]:
         from makespan.cli.plan_schedule import show
 
         return show(workflow, template.graph, store, as_json, **said)
@@ -118,7 +118,8 @@ def _lines(workflow: Task[..., Any], graph: Graph, plan: dict[str, Any], typical
     from makespan.cli.text import duration, money
 
     estimate = plan["estimate"]
-    sizes = f"{plan['tasks']} tasks, {plan['edges']} edges, depth {plan['depth']}, width {plan['width']}"
+    tasks, edges = (f"{plan[name]} {name[:-1] if plan[name] == 1 else name}" for name in ("tasks", "edges"))
+    sizes = f"{tasks}, {edges}, depth {plan['depth']}, width {plan['width']}"
     yield f"{plan['workflow']}: {sizes}"
     if not getattr(workflow, "is_traced", False) and plan["grows"]:
         yield "an async workflow: its graph grows as it goes; this is what is known before it starts"

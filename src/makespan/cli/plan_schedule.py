@@ -39,6 +39,8 @@ def show(
             f"{workflow.key} is an async workflow: its graph grows as it goes, so there is nothing to schedule "
             "beforehand; `makespan simulate` runs its bodies on a virtual clock"
         )
+    if said["output"]:
+        _refuse_output(said["output"])
     config = load_config(store=store, profile=profile)
     engine = engine_from(msgspec.structs.replace(config, models={}))
     known, where = chosen_profile(config)
@@ -62,14 +64,30 @@ def show(
 def _lines(name: str, found: StaticPlan, where: str) -> Iterator[str]:
     from makespan.cli.text import duration
     from makespan.traces.gantt import gantt
+    from makespan.traces.text import percent
 
-    gap = f", at most {100 * found.gap:.1f} % longer than the shortest can be" if found.gap else ""
+    longer = found.makespan_ns / found.bound_ns - 1 if found.bound_ns else 0.0
+    gap = f", at most {percent(longer)} longer than the shortest can be" if longer else ""
     yield f"{name}: {duration(found.makespan_ns / 1e9)}{gap} ({HOW[found.how]}); {where}"
     for note in found.notes:
         yield f"note: {note}"
     yield ""
     width = shutil.get_terminal_size((100, 24)).columns
     yield from gantt([], width, 0.0, plan=found.times, names=found.names, critical=found.critical)
+
+
+def _refuse_output(path: str) -> None:
+    """Raise at once what would fail after all the work."""
+    from makespan.errors import UsageError
+
+    if path.endswith((".svg", ".png")):
+        from makespan.charts.style import writable
+
+        writable(path)
+    elif not path.endswith(".json"):
+        raise UsageError(f"-o {path}: write FILE.json for the plan, FILE.svg or FILE.png for its picture")
+    elif not Path(path).absolute().parent.is_dir():
+        raise UsageError(f"the folder {str(Path(path).parent)!r} does not exist; make it, or write the plan elsewhere")
 
 
 def _kept(path: str, name: str, found: StaticPlan) -> str:
@@ -85,8 +103,6 @@ def _kept(path: str, name: str, found: StaticPlan) -> str:
         rows = rows_of([], 0.0, plan=found.times, names=found.names, critical=found.critical)
         draw_gantt(path, rows, title=name)
         return f"drawn: {path}"
-    if not path.endswith(".json"):
-        raise UsageError(f"-o {path}: write FILE.json for the plan, FILE.svg or FILE.png for its picture")
     try:
         Path(path).write_bytes(msgspec.json.encode(found.times))
     except OSError as error:

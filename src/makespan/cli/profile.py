@@ -22,7 +22,7 @@ LAST = 200
 @click.argument("run_ids", metavar="[RUN]...", nargs=-1)
 @click.option("--workflow", metavar="NAME", help="Only runs of this workflow.")
 @click.option("--last", type=click.IntRange(min=1), default=LAST, show_default=True, help="Most runs, newest first.")
-@click.option("-o", "--output", "path", metavar="FILE", help="Write the profile, as JSON for `--profile`.")
+@click.option("-o", "--output", "path", metavar="FILE", help="Write the profile: FILE.json, for `--profile`.")
 @store_option
 @json_option
 def command(
@@ -38,6 +38,8 @@ def command(
     from makespan.errors import UsageError
     from makespan.profiles.profile import written
 
+    if path is not None and not path.endswith(".json"):
+        raise UsageError(f"-o {path}: a profile is written as JSON: give FILE.json")
     journal = must_open(configured_store(store))
     try:
         rows = [find_run(journal, said) for said in run_ids] or past_runs(journal, workflow, last)

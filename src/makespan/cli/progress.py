@@ -7,6 +7,7 @@ import queue
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -126,6 +127,8 @@ class PlainProgress:
         self._writer = LineWriter()
         self._said: dict[tuple[str, type], int] = {}
         self._started: set[tuple[int, int]] = set()
+        self._at_once: Counter[int] = Counter()
+        """How many attempts of each task start in the batch at hand."""
         self._waits = Waits()
         self._counted_at_s = time.monotonic()
         self._view: View | None = None
@@ -146,6 +149,7 @@ class PlainProgress:
     def take(self, facts: Sequence[f.Fact], state: State) -> None:
         assert self._view is not None
         self._view.take(facts, state)
+        self._at_once = Counter(fact.task for fact in facts if type(fact) is f.AttemptStarted)
         for fact in facts:
             if isinstance(fact, self._SHOWN):
                 self._line_once(fact, state)
@@ -172,6 +176,7 @@ class PlainProgress:
             which = (fact.task, state.tasks[fact.task].attempt)
             if which in self._started:
                 return
+            self._started.add(which)
         self._line(fact, state)
 
     def _line(self, fact: f.Fact, state: State) -> None:
@@ -184,7 +189,14 @@ class PlainProgress:
             if said > LINES_A_KEY:
                 return
         for line in lines_of(fact, state):
-            self._writer.put(self._stamped(line))
+            self._writer.put(self._stamped(line).replace(*self._samples(fact, state)))
+
+    def _samples(self, fact: f.Fact, state: State) -> tuple[str, str]:
+        """What to write for the number of an attempt that started together with others of its task."""
+        if type(fact) is not f.AttemptStarted or self._at_once[fact.task] < 2:
+            return "", ""
+        last = state.tasks[fact.task].attempt
+        return f"(attempt {last})", f"(attempts {last - self._at_once[fact.task] + 1} to {last})"
 
     def _stamped(self, line: Line) -> str:
         return f"{line.at_s:9.3f} s  {one_line(line.text, 400)}"

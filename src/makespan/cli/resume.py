@@ -36,7 +36,7 @@ class Deadline(click.ParamType[tuple[bool, float]]):
     "--happened", multiple=True, metavar="TASK=JSON", help="It did happen, and this is what it returned (null without)."
 )
 @click.option("--cancel", is_flag=True, help="Cancel the run for good: only what is to be undone is done.")
-@profile_option
+@profile_option("what the run itself sees")
 @store_option
 @json_option
 @quiet_option
@@ -62,11 +62,12 @@ def command(
     from makespan.cli.decisions import read_decisions
     from makespan.cli.reachable import refuse_what_is_missing
     from makespan.cli.session import drive
-    from makespan.cli.stored import FINAL, find_run, fold, must_open
+    from makespan.cli.stored import find_run, fold, must_open
     from makespan.cli.targets import find_workflow
     from makespan.config import load_config
     from makespan.errors import UsageError
     from makespan.handle import Run
+    from makespan.store_port import FINAL
 
     config = load_config(store=store, profile=profile)
     journal = must_open(config.store)

@@ -35,13 +35,13 @@ from makespan.cli.options import (
 @click.option("--scheduled-at", type=MOMENT, metavar="MOMENT", help="Run it as if a schedule had at that moment.")
 @click.option("--policy", metavar="NAME", help="Which ready task starts next: fifo, critical-path, deadline, fair, …")
 @click.option(
-    "--mode", "modes", multiple=True, metavar="KEY=MODE", help="Which of a task's models does it in this run."
+    "--mode", "modes", multiple=True, metavar="TASK=MODE", help="Which of a task's models does it in this run."
 )
 @click.option("--planner", metavar="NAME", help="Who chooses models and samples: portfolio.")
 @click.option("--config", "configurations", metavar="FILE", help="Choose the modes from what `makespan compile` found.")
 @click.option("--prefer", type=click.Choice(["balanced", "cheap", "fast", "good"]), help="What of --config to choose.")
 @click.option("--min-success", type=click.FloatRange(0, 1), help="Least predicted success of what --config chooses.")
-@profile_option
+@profile_option("what the run itself sees")
 @store_option
 @json_option
 @quiet_option
@@ -77,7 +77,12 @@ def command(
     call = workflow(**read_inputs(workflow, inputs))
     chosen: Any = {name: value for name, value in options.items() if value is not None}
     limits = {name: options[name] for name in ("deadline_s", "budget_usd")}
-    all_modes = {**chosen_modes(workflow, configurations, prefer, min_success, **limits), **_read_modes(modes)}
+    said_modes = _read_modes(modes)
+    quiet_about = quiet or bool(said_modes)  # what was predicted is not what will run
+    all_modes = {
+        **chosen_modes(workflow, configurations, prefer, min_success, **limits, quiet=quiet_about),
+        **said_modes,
+    }
     if all_modes:
         chosen["modes"] = all_modes
 
@@ -95,6 +100,6 @@ def _read_modes(said: tuple[str, ...]) -> dict[str, str]:
     for each in said:
         key, equals, mode = each.partition("=")
         if not key or not equals or not mode:
-            raise UsageError(f"--mode {each!r}: write KEY=MODE, a task's key and one of its models")
+            raise UsageError(f"--mode {each}: write TASK=MODE, a task's key and one of its models")
         modes[key] = mode
     return modes

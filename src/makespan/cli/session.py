@@ -22,7 +22,7 @@ from makespan.config import Config, engine_from
 from makespan.errors import TaskError
 from makespan.handle import Run
 from makespan.result import Result
-from makespan.store_port import Journal
+from makespan.store_port import FINAL, Journal
 from makespan.traces.estimate import from_totals
 from makespan.traces.summary import Summary
 from makespan.traces.words import short_id
@@ -90,7 +90,7 @@ def report_of(run: Run[Any], result: Result[Any]) -> Report:
     summary, root = result.summary, run.state.root
     has_output = result.status == "succeeded" and root is not None and root.value is not None
     tasks = msgspec.to_builtins(summary.tasks)
-    is_final = result.status in ("succeeded", "failed", "cancelled")
+    is_final = result.status in FINAL
     error = result.error
     return Report(
         result.run_id,
@@ -137,7 +137,8 @@ def _bad_news(report: Report) -> list[str]:
     if report.status == "failed":
         lines += _other_gaps(report)
     if report.resume_command:
-        lines.append(f"go on with: {report.resume_command}{_needed(report)}")
+        task = report.undecided[0] if len(report.undecided) == 1 else "TASK"
+        lines.append(f"go on with: {report.resume_command}{needed(report.reason, report.detail, task)}")
     return lines
 
 
@@ -149,11 +150,14 @@ def _other_gaps(report: Report) -> list[str]:
     return [f"  {one_line(gap, 300)}" for gap in others[:MOST_GAPS]] + more
 
 
-def _needed(report: Report) -> str:
-    """What has to be added to the resume command for it to get any further."""
-    task = report.undecided[0] if len(report.undecided) == 1 else "TASK"
-    match report.reason:
-        case "budget" if report.detail.startswith("budget_usd"):
+def needed(reason: str, detail: str, task: str) -> str:
+    """What has to be added to the resume command for it to get any further.
+
+    Args:
+        reason, detail: of the pause. task: id of the task that waits for a decision.
+    """
+    match reason:
+        case "budget" if detail.startswith("budget_usd"):
             return " --budget USD    (more than before)"
         case "deadline":
             return " --deadline +10m    (from now)"

@@ -48,7 +48,7 @@ def command(session: str, store: str | None, as_json: bool) -> int:
 
 def runs_before(journal: Journal, row: RunRow) -> list[RunRow]:
     """The runs that must end before this one may work, the one at work first."""
-    from makespan.cli.stored import FINAL
+    from makespan.store_port import FINAL
 
     if not row.session or row.status in FINAL:
         return []

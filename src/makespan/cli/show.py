@@ -105,13 +105,14 @@ def _gaps(state: State) -> list[str]:
 
 
 def _how_to_go_on(state: State, status: str, store: str) -> str | None:
-    from makespan.cli.stored import FINAL
     from makespan.result import resume_command
+    from makespan.store_port import FINAL
 
     return None if status in FINAL or status in ("running", "queued") else resume_command(state.run_id, store)
 
 
 def _lines(row: RunRow, state: State, status: str, store: str) -> Iterator[str]:
+    from makespan.cli.session import needed
     from makespan.cli.text import clean, one_line
     from makespan.traces.outline import outline
     from makespan.traces.questions import open_questions
@@ -143,7 +144,8 @@ def _lines(row: RunRow, state: State, status: str, store: str) -> Iterator[str]:
             yield f"  … {len(alike) - MOST_GAPS} more kinds; --json has them all"
     go_on = _how_to_go_on(state, status, store)
     if go_on:
-        yield f"\ngo on with: {go_on}"
+        hint = needed(summary.reason, summary.detail or "", "TASK") if status == "paused" else ""
+        yield f"\ngo on with: {go_on}{hint}"
 
 
 def _totals(row: RunRow, summary: Summary) -> Iterator[str]:
@@ -154,8 +156,10 @@ def _totals(row: RunRow, summary: Summary) -> Iterator[str]:
     tokens = summary.tokens.prompt + summary.tokens.completion
     yield f"  started {iso(row.started_wall_ns).replace('T', ' ')[:19]}"
     yield f"  makespan {duration(summary.makespan_s)}, critical path {duration(summary.critical_path_s)}"
-    presumed = f" ({money(summary.presumed_usd)} of it presumed)" if summary.presumed_usd else ""
-    yield f"  cost {money(summary.cost_usd)}{presumed}, {tokens} tokens, {summary.attempts} attempts"
+    parts = {"waste": summary.waste_usd, "presumed": summary.presumed_usd}
+    said = ", ".join(f"{money(usd)} of it {what}" for what, usd in parts.items() if usd)
+    of_it = f" ({said})" if said else ""
+    yield f"  cost {money(summary.cost_usd)}{of_it}, {tokens} tokens, {summary.attempts} attempts"
     if summary.over_budget_usd:
         yield f"  over budget by {money(summary.over_budget_usd)}: a provider billed more than its worst case"
     yield f"  tasks: {counted(counts)}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from makespan.cli.options import DURATION, MONEY, input_option, json_option, store_option
+from makespan.cli.options import DURATION, MONEY, input_option, json_option, profile_option, store_option
 
 if TYPE_CHECKING:
     from makespan.config import Config
@@ -40,13 +40,9 @@ _RATE = re.compile(r"(?P<count>\d+)/(?P<window>.+)")
     help="What is ready starts in this order; several are compared in the same simulated worlds. `portfolio`, alone or "
     "as RULE+portfolio, also chooses modes and samples. Default: makespan.toml, fifo",
 )
+@click.option("--planner", metavar="NAME", help="As in `makespan run`: --policy a,b --planner p is a+p,b+p.")
 @click.option("--runs", type=click.IntRange(1, 1_000_000), default=RUNS, show_default=True, help="How many.")
-@click.option(
-    "--profile",
-    "profile_path",
-    metavar="FILE",
-    help="What tasks take and cost, JSON or TOML. Default: makespan.toml, or fitted from the store.",
-)
+@profile_option("fitted from the store")
 @click.option("--budget", "budget_usd", type=MONEY, metavar="USD", help="As in `makespan run`.")
 @click.option("--deadline", "deadline_s", type=DURATION, metavar="TIME", help="As in `makespan run`.")
 @click.option("--running", type=click.IntRange(min=1), metavar="N", help="Attempts in flight at once.")
@@ -77,17 +73,21 @@ def command(target: str, inputs: tuple[str, ...], runs: int, chart: str | None, 
     TARGET is a workflow as in `makespan run`, or the id of a stored run, whose graph is simulated as it went.
     Everything that had to be assumed is listed behind the result.
     """
+    import msgspec
+
     from makespan.cli.forecast_text import told
     from makespan.config import load_config
     from makespan.forecast.report import median_run, report
     from makespan.forecast.sampling import Forecaster
+    from makespan.run_options import chosen_modes
 
-    config = load_config(store=said["store"], profile=said["profile_path"])
+    config = load_config(store=said["store"], profile=said["profile"])
     setting = _setting(config, said)
-    names = _policies(said["policies"] or config.policy)
+    names = _policies(said["policies"] or config.policy, said["planner"])
     _look_ahead(chart, said["grid_size"], config if said["save"] else None)
     with contextlib.redirect_stdout(io.StringIO()):  # what bodies print while they are simulated was said to nobody
         subject = _subject(target, inputs, config, setting)
+        setting = msgspec.structs.replace(setting, modes=chosen_modes(subject.nodes, dict(setting.modes)))
         profile, where = chosen_profile(config)
         forecaster = Forecaster(subject, profile, setting, planners={PORTFOLIO: lambda: _portfolio(profile, setting)})
         by_policy = {name: forecaster.samples(name, runs) for name in names}
@@ -122,16 +122,23 @@ def _look_ahead(chart: str | None, grid_size: str | None, saved_in: Config | Non
         raise UsageError("--save: a store in memory keeps nothing; give --store, or unset MAKESPAN_STORE")
 
 
-def _policies(said: str) -> list[str]:
+def _policies(said: str, planner: str | None) -> list[str]:
     from makespan.errors import UsageError
     from makespan.run_policies import RunPolicies
 
+    if planner not in (None, PORTFOLIO):
+        raise UsageError(f"no planner is called {planner!r}; `makespan simulate` knows {PORTFOLIO}")
+    behind = f"+{planner}" if planner else ""
     names = [name.strip() for name in said.split(",") if name.strip()]
+    names = [name if name.endswith(PORTFOLIO) else f"{name}{behind}" for name in names]
     if not names:
         raise UsageError("--policy names no policy; write --policy fifo,critical-path")
     if len(set(names)) < len(names):
         raise UsageError(f"--policy {said}: one of them is named twice")
     for name in names:
+        if name.startswith(f"{PORTFOLIO}+"):
+            rule = name.removeprefix(f"{PORTFOLIO}+")
+            raise UsageError(f"--policy {name}: the rule comes first: {rule}+{PORTFOLIO}")
         if name != PORTFOLIO:
             RunPolicies().chosen(name.removesuffix(f"+{PORTFOLIO}"))
     return names

@@ -11,11 +11,10 @@ from makespan.errors import UsageError, suggestion
 from makespan.machine.facts import Fact, decode_facts
 from makespan.machine.state import State
 from makespan.runtime.process_identity import is_alive
-from makespan.store_port import Journal, RunRow
+from makespan.store_port import FINAL, Journal, RunRow
 from makespan.stores import open_journal, store_path
 
 LAST = "last"
-FINAL = ("succeeded", "failed", "cancelled")
 
 
 def configured_store(flag: str | None) -> str:

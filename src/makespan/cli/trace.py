@@ -105,8 +105,9 @@ def _attempts(
 def _burn(journal: Journal, run_id: str, scope: str | None, output: str | None, as_json: bool) -> int:
     import msgspec
 
-    from makespan.cli.stored import FINAL, facts_of, fold
+    from makespan.cli.stored import facts_of, fold
     from makespan.machine.state import State
+    from makespan.store_port import FINAL
     from makespan.traces.burn import burn_lines, burn_of
 
     state = fold(journal, run_id)

@@ -9,6 +9,7 @@ from math import fsum, sqrt
 
 import msgspec
 
+from makespan.errors import suggestion
 from makespan.estimates import CONFIDENCE, t_quantile
 from makespan.forecast.sampling import Forecaster, Sample, path_shares
 from makespan.forecast.subject import shown
@@ -222,6 +223,8 @@ def assumptions(forecaster: Forecaster, *, has_failures: bool = False) -> list[s
         price = f"{default.cost.mean / 1e9:g} USD" if default.cost.most else "no cost"
         usual = f"{default.duration.mean / 1e9:g} s, {price}, {default.success:.0%} success"
         lines.append(f"{_listed(assumed.unknown)}: the profile knows nothing of it, so {usual}")
+        hints = ((key, suggestion(key, set(profile.tasks) - set(forecaster.subject.keys))) for key in assumed.unknown)
+        lines += [f"the profile has no {key!r}{hint}" for key, hint in hints if hint]
     for key, value in list(assumed.stood_in.items())[:LISTED]:
         lines.append(f"{key}: no recorded result, {shown(value)} stands in")
     if len(assumed.stood_in) > LISTED:

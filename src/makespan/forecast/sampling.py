@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from makespan.draws import draws
 from makespan.errors import UsageError
 from makespan.forecast.subject import Subject
 from makespan.forecast.values import Assumed, Made, TypedValues
@@ -21,8 +22,7 @@ from makespan.policies.named import FIFO
 from makespan.ports import Planner
 from makespan.profiles.profile import Drawn, Profile
 from makespan.run_policies import RunPolicies
-from makespan.sim.draws import draws
-from makespan.sim.simulation import SIMULATED, Outcome, Simulation, WorstCase, header
+from makespan.sim.simulation import FAILED, SIMULATED, Outcome, Simulation, WorstCase, header
 from makespan.sim.stand_in import ITEMS
 from makespan.traces.summary import critical_path
 from makespan.traces.words import name_of
@@ -122,7 +122,9 @@ class Forecaster:
             seed,
             outcome.status if outcome.status != "running" else "stuck",
             outcome.reason,
-            "" if error is None else f"{error.type}: {error.message}".replace(state.run_id, "this run"),
+            ""
+            if error is None
+            else f"{_whose(outcome)}{error.type}: {error.message}".replace(state.run_id, "this run"),
             outcome.makespan_ns,
             outcome.cost,
             outcome.waste,
@@ -212,6 +214,14 @@ class Forecaster:
             self.assumed.unknown[key] = None
         if command.declaration.options.cache_ns is not None:
             self.assumed.cached[key] = None
+
+
+def _whose(outcome: Outcome) -> str:
+    """The task that was drawn to fail, where the error does not say."""
+    error, tasks = outcome.state.error, outcome.state.tasks
+    if error is None or error.type != FAILED.type:
+        return ""
+    return next((f"task {name_of(task)} failed: " for task in tasks if task.status == Status.FAILED), "")
 
 
 def _names_on_path(outcome: Outcome) -> tuple[str, ...]:

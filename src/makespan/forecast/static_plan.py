@@ -26,7 +26,9 @@ from makespan.policies.verify import violations
 from makespan.profiles.profile import Profile
 
 UNITS = 1_000_000
-"""Most steps that the whole work is cut into, in powers of ten of a nanosecond: solvers are slow on nanoseconds."""
+"""Most steps that the whole work is cut into: solvers are slow on nanoseconds."""
+UNITS_A_TASK = 1_000
+"""Most steps that a task of mean length is cut into: the finer, the less a solver can prove."""
 HEURISTIC_SCHEDULES = 100
 DOWNTIMES_LIMIT = 200
 """Closed intervals of one pool that a plan looks at."""
@@ -77,7 +79,7 @@ def static_plan(
     """
     order = [graph.nodes[task] for task in topological_order(graph)]
     means = [_mean_ns(node, profile, modes or {}) for node in order]
-    unit = 10 ** max(0, len(str(sum(means) // UNITS)))
+    unit = _unit(sum(means) // min(UNITS, UNITS_A_TASK * max(1, sum(mean > 0 for mean in means))))
     problem = _problem(order, [-(-mean // unit) for mean in means], unit, running, pools, starts_wall_ns)
     schedule, bound, how = _schedule(problem, solve_s, seed)
     broken = violations(problem, schedule)
@@ -94,6 +96,12 @@ def static_plan(
         how,
         tuple(_notes(order, profile)),
     )
+
+
+def _unit(least: int) -> int:
+    """The next of 1, 2, 5, 10, 20, 50, ... that is not below `least`."""
+    power = int("1".ljust(len(str(max(1, least))), "0"))
+    return next(power * step for step in (1, 2, 5, 10) if power * step >= least)
 
 
 def _mean_ns(node: Node, profile: Profile, modes: Mapping[str, str]) -> int:

@@ -41,6 +41,8 @@ class Subject(msgspec.Struct, frozen=True):
     """(task key, units by pool or rate) of tasks that need any, as far as they are known before it runs."""
     notes: tuple[str, ...] = ()
     """What had to be assumed to get here."""
+    nodes: tuple[Node, ...] = ()
+    """What is known of the graph before it runs."""
     room: Room | None = None
     zone: str | None = None
     """Time zone of its schedule; None without one. It is simulated as if it were due when it starts."""
@@ -82,6 +84,7 @@ def of_call(call: Ref[Any], *, room: Room | None = None, notes: tuple[str, ...] 
         tuple(node.key for node in template.nodes if node.declaration.kind == Kind.CALL),
         _needs(template.nodes),
         notes,
+        tuple(template.nodes),
         room,
         None if schedule is None else schedule.tz,
     )
@@ -117,6 +120,7 @@ def of_run(state: State) -> Subject:
         tuple(node.key for node in nodes if node.declaration.kind == Kind.CALL),
         _needs(nodes),
         (note,),
+        tuple(nodes),
         reads_values=False,
     )
 

@@ -10,11 +10,11 @@ from makespan.authoring.place import Registry
 from makespan.authoring.task import HOOKS
 from makespan.authoring.turn import TurnTask
 from makespan.codec import NotEncodable
+from makespan.draws import draws
 from makespan.graph.node import Declaration, Kind
 from makespan.machine.observations import StartAttempt
 from makespan.machine.state import State
 from makespan.profiles.profile import Profile
-from makespan.sim.draws import draws
 from makespan.sim.stand_in import TEXT, instance, shape
 from makespan.values import NONE_VALUE
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from makespan.errors import LeaseLost
 from makespan.journal.statements import (
     BUDGET_RESERVED,
     BUDGET_SPENT,
@@ -24,6 +25,7 @@ from makespan.journal.statements import (
     FORGET_RATE,
     INSERT_SLOT,
     LEDGER_ROW,
+    OWNED_EPOCH,
     POOL_NUMBERS,
     POOL_UNITS,
     RATE_UNITS,
@@ -40,7 +42,7 @@ def write_change(writer: WriteConnection, change: LedgerChange) -> None:
     if change.units:
         writer.execute(INSERT_SLOT, _row(change))
     else:
-        writer.execute(DELETE_SLOT, (change.resource, change.run_id, change.task, change.attempt))
+        writer.execute(DELETE_SLOT, (change.resource, change.run_id, change.task, change.attempt, change.epoch))
     if change.spent:
         writer.execute(SPEND, (change.resource, change.spent))
 
@@ -60,8 +62,15 @@ class SqliteLedger:
         self._writer, self._db = writer, writer.db
 
     def claim(self, claims: Sequence[Claim], wall_ns: int) -> bool:
-        """Write the units if all fit beside what every process holds. Cost: about 20 µs, without a sync."""
+        """Write the units if all fit beside what every process holds. Cost: about 20 µs, without a sync.
+
+        Raises:
+            LeaseLost: the run has another owner by now, whose rows these would replace.
+        """
         with self._writer.writing(), transaction(self._db):
+            for run_id, epoch in {(claim.change.run_id, claim.change.epoch) for claim in claims}:
+                if self._db.execute(OWNED_EPOCH, (run_id,)).get != epoch:
+                    raise LeaseLost(f"another process took over run {run_id}", run_id=run_id)
             if not all(self._fits(claim, wall_ns) for claim in claims):
                 return False
             for claim in claims:

@@ -20,6 +20,7 @@ from makespan.journal.reading import unknown_run
 from makespan.journal.sessions import cancel_body, refuse_conflict, refuse_entry, refuse_return
 from makespan.ports import Owner, Piece, SlotVersion
 from makespan.store_port import (
+    FINAL,
     Account,
     Claim,
     Entry,
@@ -32,8 +33,6 @@ from makespan.store_port import (
     SlotWrite,
     TurnRecord,
 )
-
-FINAL = ("succeeded", "failed", "cancelled")
 
 
 class _StoredRun:
@@ -275,7 +274,15 @@ class MemoryJournal:
         return self._ledger.rows()
 
     def claim(self, claims: Sequence[Claim], wall_ns: int) -> bool:
-        """Granted while there are units that no appended turn has yet to give back; rates the broker has counted."""
+        """Granted while there are units that no appended turn has yet to give back; rates the broker has counted.
+
+        Raises:
+            LeaseLost: the run has another owner by now.
+        """
+        for change in (claim.change for claim in claims):
+            lease = Lease(change.run_id, self._numbers[change.run_id], change.epoch)
+            if self._held(lease) is None:
+                raise lease_lost(lease)
         return self._ledger.claim(claims)
 
     def settle(self, changes: Sequence[LedgerChange]) -> None:

@@ -51,8 +51,9 @@ class MemoryLedger:
     def write(self, change: LedgerChange) -> None:
         """Write or remove a row; add what was spent."""
         slot = slot_of(change)
-        before = self._rows.pop(slot, None)
-        if before is not None:
+        before = self._rows.get(slot)
+        if before is not None and (change.units or before.epoch == change.epoch):
+            del self._rows[slot]
             self._sums[change.resource] -= before.units
             self._numbers.get(change.resource, set()).difference_update(self._claimed.pop(slot, ()))
             if not self._numbers.get(change.resource, True):

@@ -12,6 +12,7 @@ UPDATE_RUN = (
     "WHERE number = ?"
 )
 EPOCH = "SELECT epoch FROM runs WHERE number = ?"
+OWNED_EPOCH = "SELECT epoch FROM runs WHERE id = ? AND owner IS NOT NULL"
 
 INSERT_TURN = "INSERT INTO turns SELECT ?1 << 40 | ?2, ?3, ?4 FROM runs WHERE number = ?1 AND epoch = ?5"
 LAST_TURN = (
@@ -25,7 +26,7 @@ INSERT_REQUEST = (
 REQUEST_DONE = "UPDATE requests SET done = 1 WHERE number = ?"
 
 INSERT_SLOT = "REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-DELETE_SLOT = "DELETE FROM ledger WHERE resource = ? AND run_id = ? AND task = ? AND attempt = ?"
+DELETE_SLOT = "DELETE FROM ledger WHERE resource = ? AND run_id = ? AND task = ? AND attempt = ? AND epoch = ?"
 
 INSERT_PIECE = "REPLACE INTO pieces VALUES (?, ?, ?, ?, ?, ?, ?)"
 DELETE_PROGRESS = "DELETE FROM pieces WHERE run = ? AND task = ? AND attempt = ? AND kind = 'progress'"

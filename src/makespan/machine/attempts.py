@@ -49,7 +49,7 @@ def attempt_succeeded(machine: Machine, seen: AttemptSucceeded) -> None:
         value = machine.keep(seen.value)
     if seen.cost or task.declaration.options.effect == _IRREVERSIBLE:
         machine.out.sync = True
-    if task.declaration.options.hedge is not None:
+    if task.declaration.options.hedge is not None and not seen.cached:
         hedging.learn(machine, task, machine.now - task.started_at)
     machine.emit(TaskSucceeded(seen.task, machine.now, value, seen.cost, seen.usage, seen.cached))
 

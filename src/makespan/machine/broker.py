@@ -306,6 +306,12 @@ class Broker:
         wanted = [(waiting, dict(waiting.needs).get(budget, 0)) for waiting in self._line]
         return [waiting for waiting, units in wanted if units and not purse.has_room(units, at)]
 
+    def beyond(self, budget: str) -> list[Waiting]:
+        """Those first in line that need more of a budget than it has in all. Cost: a look at each queue."""
+        amount = self._purses[budget].budget.amount
+        heads = [queue.head for queue in self._line.concerned([budget])]
+        return [head for head in heads if head is not None and dict(head.needs).get(budget, 0) > amount]
+
     def budgets_waited_for(self) -> list[str]:
         """Budgets that somebody in line needs."""
         return [name for name in self._purses if self._line.waits_for(name)]

@@ -147,6 +147,8 @@ def denied(machine: Machine, seen: Denied) -> None:
     if seen.task in machine.queued:
         machine.queued.discard(seen.task)
         machine.denied[seen.task] = seen
+    elif seen.task in machine.hedges.in_line:
+        machine.hedges.forget(seen.task)  # the first attempt goes on alone
 
 
 def first_denied(machine: Machine) -> Denied | None:

@@ -111,7 +111,7 @@ def due_deadline(machine: Machine, number: int, _: int) -> None:
 
 def due_hedge(machine: Machine, number: int, attempt: int) -> None:
     """The attempt has taken too long: another one starts beside it as soon as slots and budgets have room."""
-    machine.overdue[number] = attempt
+    machine.hedges.overdue[number] = attempt
 
 
 _DUE: dict[str, Callable[[Machine, int, int], None]] = {

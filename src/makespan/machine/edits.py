@@ -13,6 +13,7 @@ from makespan.graph.edit import apply
 from makespan.graph.graph import EditRefused as Refused
 from makespan.graph.graph import Graph, Refusal, name_of
 from makespan.graph.node import Node, Scope, copied
+from makespan.machine import starting
 from makespan.machine.facts import EditApplied, EditRefused, ScopeAdded, TaskRemoved, TaskRewired
 from makespan.machine.observations import EditAsked
 from makespan.machine.realised import realised
@@ -127,9 +128,9 @@ def _remove(machine: Machine, number: int) -> None:
 def _forget(machine: Machine, number: int) -> None:
     """Drop what is known of a task under its old inputs: judged candidates, a place in line."""
     machine.joined.pop(number, None)
-    if number in machine.queued and machine.slots is not None:
-        machine.queued.discard(number)
-        machine.slots.release(number, machine.state.tasks[number].attempt + 1)
+    task = machine.state.tasks[number]
+    if task.status == Status.READY:
+        starting.hold_nothing(machine, task)
 
 
 def _in_run_order(state: State, nodes: list[Node]) -> list[Node]:

@@ -8,13 +8,14 @@ from makespan.graph.node import Effect, Kind
 from makespan.machine import beside, budget, compensation, requests, signals, starting
 from makespan.machine.facts import (
     AttemptUnknown,
+    CancelRequested,
     LimitReached,
     RunEnded,
     RunPaused,
     TaskCancelled,
     TaskFailed,
 )
-from makespan.machine.observations import EndRun, StopAttempt
+from makespan.machine.observations import CancelAsked, EndRun, Interrupted, StopAttempt
 from makespan.machine.records import Status, TaskState
 from makespan.machine.resolve import failure_of
 
@@ -61,9 +62,8 @@ def cancel(machine: Machine, task: TaskState, why: str) -> None:
                 return
     elif task.status == _RUNNING and task.kind == Kind.WORKFLOW and machine.bodies is not None:
         machine.bodies.cancel(number)
-    elif number in machine.queued and machine.slots is not None:
-        machine.queued.discard(number)
-        machine.slots.release(number, task.attempt + 1)
+    elif task.status == Status.READY:
+        starting.hold_nothing(machine, task)
     machine.emit(TaskCancelled(number, machine.now, why, lingers))
     inside = machine.state.scope_index.get(task.spec.id)
     if inside is not None:
@@ -92,6 +92,21 @@ def stop_run(machine: Machine, reason: str, detail: str) -> None:
                 machine.out.commands.append(StopAttempt(number, attempt, reason))
 
 
+def interrupted(machine: Machine, seen: Interrupted) -> None:
+    """This process is to end, and the run goes on in another life."""
+    stop_run(machine, "interrupted", seen.why)
+
+
+def cancel_run(machine: Machine, seen: CancelAsked) -> None:
+    """End all that has not ended; what must be undone will be, before the run is over."""
+    machine.emit(CancelRequested(machine.now, seen.author))
+    machine.out.sync = True
+    for number in machine.state.undo_scopes:
+        compensation.doom(machine, number, "the run was cancelled")
+    for task in list(machine.state.tasks):
+        cancel(machine, task, "the run was cancelled")
+
+
 def look_for_the_end(machine: Machine) -> None:
     state = machine.state
     if state.status != "running":
@@ -103,7 +118,7 @@ def look_for_the_end(machine: Machine) -> None:
             pause(machine, *machine.stopping)
         elif (
             not machine.ready
-            and not machine.undecided
+            and not machine.choices.undecided
             and machine.next_live_deadline() is None
             and not machine.queued
             and not signals.waits_for_the_world(machine)

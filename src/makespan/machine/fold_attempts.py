@@ -30,7 +30,7 @@ _OUTCOME, _FIRST = Mode.OUTCOME, Kind.FIRST  # an enum's attributes cost 50 ns e
 
 def attempt_started(state: State, fact: AttemptStarted) -> None:
     task = state.tasks[fact.task]
-    if fact.mode:
+    if fact.mode or fact.task in state.modes:
         state.modes[fact.task] = fact.mode
     if fact.beside:
         start_beside(state, task, fact)

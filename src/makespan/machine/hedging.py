@@ -63,6 +63,24 @@ class Durations:
         self.limit_ns = quantile(self.ended, sorted([*self.dropped, *in_flight]), q)
 
 
+class Hedges:
+    """What a life knows of attempts that take too long."""
+
+    def __init__(self, estimates: Estimates | None) -> None:
+        self.estimates = estimates
+        self.durations: dict[tuple[str, str], Durations] = {}
+        """(key, mode) → how long attempts took; of tasks that may be hedged, and of which no profile tells."""
+        self.overdue: dict[int, int] = {}
+        """Task → its attempt that has taken too long and shall have company."""
+        self.in_line: dict[int, bool] = {}
+        """Of these, the tasks whose second attempt stands in line at the broker → whether its turn has come."""
+
+    def forget(self, number: int) -> None:
+        """The task needs no second attempt any more."""
+        self.overdue.pop(number, None)
+        self.in_line.pop(number, None)
+
+
 def quantile(ended: list[int], censored: list[int], q: float) -> int | None:
     """The duration that a share `q` does not exceed, None where too few have come so far. Both lists are sorted."""
     at_risk, still, passed = len(ended) + len(censored), 1.0, 0
@@ -80,14 +98,14 @@ def watch(machine: Machine, task: TaskState, mode: str) -> None:
     """An attempt has started: note when it will have taken too long."""
     if not beside.may_have_company(task) or task.number in machine.state.beside:
         return
-    key = task.declaration.key
+    key, hedges = task.declaration.key, machine.hedges
     limit_ns: int | None = None
-    if machine.estimates is not None:
-        limit_ns = machine.estimates.quantile_ns(key, mode, task.declaration.options.hedge or 1.0)
+    if hedges.estimates is not None:
+        limit_ns = hedges.estimates.quantile_ns(key, mode, task.declaration.options.hedge or 1.0)
     if limit_ns is None:
-        seen = machine.durations.get((key, mode))
+        seen = hedges.durations.get((key, mode))
         if seen is None:
-            seen = machine.durations[(key, mode)] = Durations()
+            seen = hedges.durations[(key, mode)] = Durations()
         limit_ns = seen.limit_ns
         if limit_ns is None:
             seen.unwatched.append((task.number, task.attempt))
@@ -98,7 +116,7 @@ def watch(machine: Machine, task: TaskState, mode: str) -> None:
 def learn(machine: Machine, task: TaskState, took_ns: int, *, is_winner: bool = True) -> None:
     """An attempt is over, or was not needed any more; those that waited to be watched may be now."""
     which = task.declaration.key, machine.state.modes.get(task.number, "")
-    seen = machine.durations.get(which)
+    seen = machine.hedges.durations.get(which)
     if seen is None:
         return  # the profile knows
     seen.see(took_ns, is_winner=is_winner)

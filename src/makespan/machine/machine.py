@@ -20,7 +20,7 @@ from typing import Any
 
 from makespan.errors import ErrorRecord
 from makespan.graph.expression import parse
-from makespan.graph.node import Declaration, Effect, Kind
+from makespan.graph.node import Declaration, Kind
 from makespan.graph.terms import GuardError
 from makespan.machine import (
     attempts,
@@ -29,6 +29,7 @@ from makespan.machine import (
     deadlines,
     edits,
     ending,
+    hedging,
     joins,
     planning,
     reopening,
@@ -36,17 +37,15 @@ from makespan.machine import (
     retrying,
     signals,
     starting,
+    verdicts,
 )
 from makespan.machine.facts import (
-    CancelRequested,
-    DecisionMade,
     Fact,
     RunResumed,
-    TaskCancelled,
     TaskSkipped,
     TaskSucceeded,
 )
-from makespan.machine.hedging import Durations, Estimates
+from makespan.machine.hedging import Estimates
 from makespan.machine.observations import (
     Allotted,
     Answered,
@@ -76,12 +75,10 @@ from makespan.machine.replay import Replay
 from makespan.machine.resolve import arguments, guard_values
 from makespan.machine.starved import Starved
 from makespan.machine.state import State
-from makespan.values import BLOB_BYTES, NONE_VALUE, Blob, Value
+from makespan.values import BLOB_BYTES, Blob, Value
 
 _WAITING, _READY, _RUNNING, _SUCCEEDED = Status.WAITING, Status.READY, Status.RUNNING, Status.SUCCEEDED
 _QUEUED = (Kind.CALL, Kind.WORKFLOW, Kind.TIMER)
-
-VERDICTS = frozenset({"happened", "retry", "run", "skip"})
 
 
 class Turn:
@@ -120,22 +117,8 @@ class Machine:
         self.replay = Replay()
         self.policy = policy
         self.ready = ReadyQueue(state, policy)
-        self.plans = plans
-        """Whether a planner chooses how a task is done; None without one."""
-        self.undecided: dict[int, None] = {}
-        """Ready tasks for which the planner has not chosen, in order."""
-        self.asking = False
-        """Whether a question to the planner is out."""
-        self.asked_about: tuple[int, int, int] | None = None
-        """How things stood when it was last asked."""
-        self.allotted: dict[int, tuple[str, int]] = {}
-        """Task → (mode, samples) as the planner chose."""
-        self.modes: dict[str, str] = dict(state.started.modes) if state.started is not None else {}
-        self.estimates = estimates
-        self.overdue: dict[int, int] = {}
-        """Task → its attempt that has taken too long and shall have company."""
-        self.durations: dict[tuple[str, str], Durations] = {}
-        """(key, mode) → how long attempts took; of tasks that may be hedged, and of which no profile tells."""
+        self.choices = planning.Choices(plans)
+        self.hedges = hedging.Hedges(estimates)
         self.running: set[int] = set()
         self.lingering: dict[tuple[int, int], str] = {}
         """Attempts told to stop whose end has not been seen: they still hold their slot."""
@@ -189,12 +172,16 @@ class Machine:
         self.state.graph_at_hand = graph
         for fact in facts:
             self.emit(fact)
-        for scope in self.state.scopes:
-            self.watch_deadline(scope.number)
-        if self.state.started is not None and self.state.started.modes:
-            self.modes = dict(self.state.started.modes)
+        self._begin_life()
         self._check_size()
         return self.finish_turn()
+
+    def _begin_life(self) -> None:
+        """What every life takes from the run as it was started."""
+        for scope in self.state.scopes:
+            self.watch_deadline(scope.number)
+        if self.state.started is not None:
+            self.choices.modes = dict(self.state.started.modes)
 
     def _check_size(self) -> None:
         """A graph that is too large as it comes fails the run before anything starts."""
@@ -233,31 +220,32 @@ class Machine:
         signals.resume(self)
         compensation.begin_life(self)
         attempts.end_lost_attempts(self)
-        for scope in self.state.scopes:
-            self.watch_deadline(scope.number)
+        self._begin_life()
         for task in self.state.tasks:
             if task.status == Status.BACKOFF:
                 heappush(self.heap, (task.not_before, task.number, task.attempt, "backoff"))
             elif task.status == Status.DIVERGED and on_change != "stop":
-                self._allow_diverged(task)
+                verdicts.allow_diverged(self, task)
         root = self.state.scopes[0]
         if root.deadline_ns is not None and root.deadline_ns <= self.now:
             deadlines.due_deadline(self, 0, 0)
         for answer in decided:
-            self._decided(answer)
+            verdicts.decided(self, answer)
         if cancel is not None:
-            self._cancel_asked(cancel)
+            ending.cancel_run(self, cancel)
         return self.finish_turn()
 
     def cancel_at_rest(self, at: int, author: str) -> Turn:
         """The only turn of a life that just cancels a run nobody drives: no body, no task runs again."""
         self.out = Turn()
         self.now = max(at, self.state.at)
+        lost = list(self.state.lingering.items())
         self.emit(RunResumed(self.now))
+        attempts.charge_lost(self, lost)
         for task in list(self.state.tasks):
             if task.status == Status.RUNNING and task.kind == Kind.CALL:
                 attempts.end_lost(self, task, "the process ended")
-        self._cancel_asked(CancelAsked(self.now, author))
+        ending.cancel_run(self, CancelAsked(self.now, author))
         return self.finish_turn()
 
     def turn(self, observations: Sequence[Observation]) -> Turn:
@@ -339,46 +327,6 @@ class Machine:
         """Cancel every open task of a scope and of the scopes inside it."""
         ending.cancel_scope(self, scope, why)
 
-    # ------------------------------------------------------------ observations
-
-    def _granted(self, seen: Granted) -> None:
-        if seen.task in self.queued:
-            self.queued.discard(seen.task)
-            task = self.state.tasks[seen.task]
-            if task.status == _READY and self.stopping is None:
-                self.ready.push_first(seen.task)
-            elif self.slots is not None:
-                self.slots.release(seen.task, task.attempt + 1)
-
-    def _cancel_asked(self, seen: CancelAsked) -> None:
-        self.emit(CancelRequested(self.now, seen.author))
-        self.out.sync = True
-        for number in self.state.undo_scopes:
-            compensation.doom(self, number, "the run was cancelled")
-        for task in list(self.state.tasks):
-            self.cancel(task, "the run was cancelled")
-
-    def _edit_asked(self, seen: EditAsked) -> None:
-        edits.decide(self, seen)
-
-    def _decided(self, seen: Decided) -> None:
-        number = self.state.index.get(seen.task)
-        task = None if number is None else self.state.tasks[number]
-        if task is None or task.status not in (Status.UNKNOWN, Status.DIVERGED) or seen.verdict not in VERDICTS:
-            return
-        held = task.reserved
-        self.emit(DecisionMade(task.number, self.now, seen.verdict, seen.author))
-        self.out.sync = True
-        if seen.verdict == "happened":
-            self.emit(TaskSucceeded(task.number, self.now, self.keep(seen.value or NONE_VALUE), held))
-            return
-        if seen.verdict == "skip":
-            self.emit(TaskCancelled(task.number, self.now, f"skipped by {seen.author or 'a person'}"))
-        budget.presume(self, task, task.attempt, held)
-
-    def _interrupt(self, seen: Interrupted) -> None:
-        ending.stop_run(self, "interrupted", seen.why)
-
     # ------------------------------------------------------------ consequences
 
     def settle(self) -> None:
@@ -425,7 +373,7 @@ class Machine:
                 signals.ask_approval(self, task)
                 return
             task.status = _READY
-            if self.plans is None:
+            if self.choices.plans is None:
                 self.ready.push(number, task.declaration.options.priority)
             else:
                 planning.queue(self, task)
@@ -453,10 +401,6 @@ class Machine:
         except LookupError as error:
             self.fail(task, "LookupError", f"{error} in the value this task reads")
 
-    def _allow_diverged(self, task: TaskState) -> None:
-        if task.declaration.options.effect != Effect.IRREVERSIBLE:
-            self.emit(DecisionMade(task.number, self.now, "run", f"on_change={self.state.on_change}"))
-
     # ------------------------------------------------------------ the end of a turn
 
     def finish_turn(self) -> Turn:
@@ -469,7 +413,7 @@ class Machine:
         agenda = self.state.agenda
         if agenda.candidates or agenda.emptied or agenda.doomed or agenda.joins:
             return self.finish_turn()
-        if self.undecided:
+        if self.choices.undecided:
             planning.ask(self)
         ending.look_for_the_end(self)
         if self.state.started is not None and self.state.started.sync:
@@ -486,14 +430,14 @@ _DECIDE: dict[type, Callable[[Machine, Any], None]] = {
     AttemptRaised: attempts.attempt_raised,
     AttemptStopped: attempts.attempt_stopped,
     Tick: deadlines.tick,
-    Granted: Machine._granted,
+    Granted: starting.granted,
     Denied: budget.denied,
     Allotted: planning.allotted,
-    CancelAsked: Machine._cancel_asked,
-    EditAsked: Machine._edit_asked,
+    CancelAsked: ending.cancel_run,
+    EditAsked: edits.decide,
     ReopenAsked: reopening.decide,
-    Decided: Machine._decided,
+    Decided: verdicts.decided,
     Sent: signals.sent,
     Answered: signals.answered,
-    Interrupted: Machine._interrupt,
+    Interrupted: ending.interrupted,
 }

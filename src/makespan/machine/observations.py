@@ -86,6 +86,8 @@ class Allotted(_Observation, frozen=True, gc=False):
     """A planner's answer to `AskPlanner`. Choices for tasks that wait for none any more are stale and dropped."""
 
     choices: tuple[Choice, ...]
+    gave_up: bool = False
+    """Whether the planner failed: what waits for it is done as it would be without one."""
 
 
 class CancelAsked(_Observation, frozen=True, gc=False):

@@ -8,9 +8,10 @@ done as it would be without a planner, so that a run never waits for ever.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from makespan.graph.node import Effect, Kind
+from makespan.graph.node import Declaration, Effect, Kind
 from makespan.machine import beside
 from makespan.machine.observations import Allotted, AskPlanner, PlanTask, PlanView
 from makespan.machine.records import Status, TaskState
@@ -22,48 +23,70 @@ SAMPLES_LIMIT = 256
 """Most attempts of one task at a time, whatever a planner says."""
 
 
+class Choices:
+    """How the tasks of this life are done: what the run says of their keys, and the planner of each."""
+
+    def __init__(self, plans: Callable[[Declaration], bool] | None) -> None:
+        self.plans = plans
+        """Whether a planner chooses how a task is done; None without one."""
+        self.modes: dict[str, str] = {}
+        """Key → mode, as the run was started."""
+        self.undecided: dict[int, None] = {}
+        """Ready tasks for which the planner has not chosen, in order."""
+        self.allotted: dict[int, tuple[str, int]] = {}
+        """Task → (mode, samples) as the planner chose."""
+        self.asking = False
+        """Whether a question to the planner is out."""
+        self.asked_about: tuple[int, int, int] | None = None
+        """How things stood when it was last asked."""
+
+
 def queue(machine: Machine, task: TaskState) -> None:
     """A task is ready: into the queue, or before the planner."""
-    if task.kind == Kind.CALL and machine.plans is not None and machine.plans(task.declaration):
-        machine.undecided[task.number] = None
-        machine.asked_about = None
+    choices = machine.choices
+    if task.kind == Kind.CALL and choices.plans is not None and choices.plans(task.declaration):
+        choices.undecided[task.number] = None
+        choices.asked_about = None
     else:
         machine.ready.push(task.number, task.declaration.options.priority)
 
 
 def mode_of(machine: Machine, task: TaskState) -> str:
     """The mode of the next attempt: the planner's choice, the run's, or none."""
-    if task.number in machine.allotted:
-        return machine.allotted[task.number][0]
-    return machine.modes.get(task.declaration.key, "") if machine.modes else ""
+    choices = machine.choices
+    if task.number in choices.allotted:
+        return choices.allotted[task.number][0]
+    return choices.modes.get(task.declaration.key, "") if choices.modes else ""
 
 
 def ask(machine: Machine) -> None:
     """Ask the planner about the undecided, unless a question is out or nothing has changed since its last answer."""
-    if machine.stopping is not None or machine.asking:
+    choices = machine.choices
+    if machine.stopping is not None or choices.asking:
         return
-    for number in [n for n in machine.undecided if machine.state.tasks[n].status != Status.READY]:
-        del machine.undecided[number]
-    news = (len(machine.state.finish_log), len(machine.undecided), machine.in_flight)
-    if not machine.undecided or news == machine.asked_about:
+    for number in [n for n in choices.undecided if machine.state.tasks[n].status != Status.READY]:
+        del choices.undecided[number]
+    news = (len(machine.state.finish_log), len(choices.undecided), machine.in_flight)
+    if not choices.undecided or news == choices.asked_about:
         return
-    machine.asked_about, machine.asking = news, True
+    choices.asked_about, choices.asking = news, True
     machine.out.commands.append(AskPlanner(view_of(machine)))
 
 
 def allotted(machine: Machine, seen: Allotted) -> None:
     """The planner's answer."""
-    machine.asking = False
+    choices = machine.choices
+    choices.asking = False
     for choice in seen.choices:
-        task = machine.state.tasks[choice.task]
-        if choice.task in machine.undecided and choice.samples > 0:
-            del machine.undecided[choice.task]
-            machine.allotted[choice.task] = choice.mode, min(choice.samples, SAMPLES_LIMIT)
+        if choice.task in choices.undecided and choice.samples > 0:
+            task = machine.state.tasks[choice.task]
+            del choices.undecided[choice.task]
+            choices.allotted[choice.task] = choice.mode, min(choice.samples, SAMPLES_LIMIT)
             machine.ready.push(choice.task, task.declaration.options.priority)
-    if machine.undecided and not machine.ready and not machine.running and not machine.lingering:
-        for number in machine.undecided:
+    if seen.gave_up or (not machine.ready and not machine.running and not machine.lingering):
+        for number in choices.undecided:
             machine.ready.push(number, machine.state.tasks[number].declaration.options.priority)
-        machine.undecided.clear()
+        choices.undecided.clear()
 
 
 def view_of(machine: Machine) -> PlanView:
@@ -90,7 +113,7 @@ def _plan_task(machine: Machine, task: TaskState) -> PlanTask:
         task.declaration.key,
         (options.models or ("",)) if task.kind == Kind.CALL else (),
         tuple(sorted(sources)),
-        task.number in machine.undecided,
+        task.number in machine.choices.undecided,
         flights,
         task.failures,
         _tries_left(machine, task),

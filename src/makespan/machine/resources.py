@@ -167,8 +167,11 @@ class RateUse:
         """They stay spent until their window has passed."""
 
     def undo(self, holder: Holder, units: int) -> None:
-        if self._grants:
-            self._spent -= self._grants.pop()[1]
+        for place in range(len(self._grants) - 1, -1, -1):  # others may have been granted since
+            if self._grants[place][1] == units:
+                self._spent -= units
+                del self._grants[place]
+                return
 
     def frees_at(self, units: int, at: int) -> int | None:
         self._forget(at)

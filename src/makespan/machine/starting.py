@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from makespan.graph.node import Effect, Kind
 from makespan.machine import beside, budget, hedging, planning, requests, signals
 from makespan.machine.facts import AttemptStarted, ScopeAdded
-from makespan.machine.observations import Found, StartAttempt
+from makespan.machine.observations import Found, Granted, StartAttempt
 from makespan.machine.policy import Rank
 from makespan.machine.queue import ReadyQueue
 from makespan.machine.records import Status, TaskState
@@ -17,6 +17,9 @@ from makespan.values import TaskId
 
 if TYPE_CHECKING:
     from makespan.machine.machine import Machine
+
+BEFORE_ALL_NEW: Rank = (-(2**62), 0)
+"""Where hedges stand in line: the run waits for stragglers."""
 
 _READY, _CALL, _IRREVERSIBLE = Status.READY, Kind.CALL, Effect.IRREVERSIBLE
 
@@ -29,7 +32,7 @@ def start_ready(machine: Machine) -> bool:
         budget.feed(machine)
     state, ready, body_started = machine.state, machine.ready, False
     most = state.limits.running
-    if machine.overdue:
+    if machine.hedges.overdue:
         hedge_overdue(machine)
     while ready and machine.in_flight < most:
         task = state.tasks[ready.pop()]
@@ -58,6 +61,7 @@ def start_call(machine: Machine, task: TaskState) -> None:
         args = arguments(machine.state, task)
     except LookupError as error:
         leave_scopes(machine, task)
+        hold_nothing(machine, task)
         machine.fail(task, "LookupError", f"{error} in the argument this task reads")
         return
     cache, is_hit = machine.cache if options.cache_ns is not None else None, False
@@ -72,6 +76,7 @@ def start_call(machine: Machine, task: TaskState) -> None:
         quote = budget.reserve(machine, task, args, mode)
         if quote is None:
             leave_scopes(machine, task)
+            hold_nothing(machine, task)
             return
         reserved = quote
     slots = machine.slots
@@ -94,8 +99,8 @@ def start_call(machine: Machine, task: TaskState) -> None:
     if reserved or options.effect == _IRREVERSIBLE:
         machine.out.sync = True
     order(machine, task, args, reserved, mode)
-    if machine.allotted:
-        start_samples(machine, task, args, mode)
+    if machine.choices.allotted:
+        start_samples(machine, task, args, mode, is_hit=is_hit)
     if options.hedge is not None and not is_hit:
         hedging.watch(machine, task, mode)
 
@@ -121,8 +126,12 @@ def order(machine: Machine, task: TaskState, args: bytes, reserved: int, mode: s
     )
 
 
-def start_beside(machine: Machine, task: TaskState, args: bytes, mode: str) -> bool:
-    """One more attempt of a running task, where slots and budgets have room for it now; whether they had."""
+def start_beside(machine: Machine, task: TaskState, args: bytes, mode: str, *, waits: bool = False) -> bool:
+    """One more attempt of a running task, where slots and budgets have room for it now; whether they had.
+
+    Args:
+        waits: whether it stays in line for its slots.
+    """
     if machine.stopping is not None or machine.in_flight >= machine.state.limits.running:
         return False
     quote = budget.room_for(machine, task, args, mode)
@@ -131,8 +140,12 @@ def start_beside(machine: Machine, task: TaskState, args: bytes, mode: str) -> b
     slots, next_attempt = machine.slots, task.attempt + 1
     if slots is not None and (task.declaration.options.needs or slots.counts_all):
         needs = slots.wanted(task.declaration, args, quote, mode)
-        if needs and not slots.ask(task.number, next_attempt, needs, machine.now, rank_of(machine, task)):
-            slots.release(task.number, next_attempt)
+        rank = BEFORE_ALL_NEW if waits else rank_of(machine, task)
+        if needs and not slots.ask(task.number, next_attempt, needs, machine.now, rank):
+            if waits:
+                machine.hedges.in_line[task.number] = False
+            else:
+                slots.release(task.number, next_attempt)
             return False
     machine.emit(AttemptStarted(task.number, machine.now, quote, (), mode, True))
     if quote:
@@ -143,28 +156,46 @@ def start_beside(machine: Machine, task: TaskState, args: bytes, mode: str) -> b
 
 def hedge_overdue(machine: Machine) -> None:
     """Start a second attempt beside what has taken too long, before anything new: the run waits for stragglers."""
-    tasks = machine.state.tasks
-    for number, attempt in list(machine.overdue.items()):
-        task = tasks[number]
+    hedges, slots = machine.hedges, machine.slots
+    for number, attempt in list(hedges.overdue.items()):
+        task = machine.state.tasks[number]
         is_alone = task.status == Status.RUNNING and task.attempt == attempt and number not in machine.state.beside
-        if not is_alone or _hedge(machine, task):
-            del machine.overdue[number]
+        if is_alone and hedges.in_line.get(number) is False:
+            continue
+        had_a_place = hedges.in_line.pop(number, None) is not None
+        is_started = is_alone and _hedge(machine, task)
+        if is_started or not is_alone:
+            hedges.forget(number)
+        if had_a_place and not is_started and number not in hedges.in_line and slots is not None:
+            slots.release(number, attempt + 1)
 
 
 def _hedge(machine: Machine, task: TaskState) -> bool:
+    """Start the second attempt of a task; False where there is no room for it yet."""
+    if machine.in_flight >= machine.state.limits.running:
+        return False
     try:
         args = arguments(machine.state, task)
     except LookupError:
         return True
-    return start_beside(machine, task, args, machine.state.modes.get(task.number, ""))
+    return start_beside(machine, task, args, machine.state.modes.get(task.number, ""), waits=True)
 
 
-def start_samples(machine: Machine, task: TaskState, args: bytes, mode: str) -> None:
-    """The further attempts that the planner wants, as far as there is room."""
-    _, samples = machine.allotted.pop(task.number, ("", 1))
-    if beside.may_have_company(task):
+def start_samples(machine: Machine, task: TaskState, args: bytes, mode: str, *, is_hit: bool = False) -> None:
+    """The further attempts that the planner wants, as far as there is room; none where the result is there already."""
+    _, samples = machine.choices.allotted.pop(task.number, ("", 1))
+    if not is_hit and beside.may_have_company(task):
         while samples > 1 and start_beside(machine, task, args, mode):
             samples -= 1
+
+
+def hold_nothing(machine: Machine, task: TaskState) -> None:
+    """A task that does not start gives back what the broker has granted it, or leaves the line: those behind it may
+    be all that could still go on."""
+    slots, is_queued = machine.slots, task.number in machine.queued
+    machine.queued.discard(task.number)
+    if slots is not None and (is_queued or task.declaration.options.needs or slots.counts_all):
+        slots.release(task.number, task.attempt + 1)
 
 
 def wait_for_result(machine: Machine, task: TaskState) -> None:
@@ -173,6 +204,20 @@ def wait_for_result(machine: Machine, task: TaskState) -> None:
         machine.slots.release(task.number, task.attempt + 1)
     machine.queued.add(task.number)
     leave_scopes(machine, task)
+
+
+def granted(machine: Machine, seen: Granted) -> None:
+    """A task need not wait any more: the broker holds its slots for it, or the result it waited for is there."""
+    if seen.task in machine.hedges.in_line:
+        machine.hedges.in_line[seen.task] = True
+    if seen.task not in machine.queued:
+        return
+    machine.queued.discard(seen.task)
+    task = machine.state.tasks[seen.task]
+    if task.status == _READY and machine.stopping is None:
+        machine.ready.push_first(seen.task)
+    elif machine.slots is not None:
+        machine.slots.release(seen.task, task.attempt + 1)
 
 
 def start_body(machine: Machine, task: TaskState) -> None:

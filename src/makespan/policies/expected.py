@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from makespan.draws import draws
 from makespan.graph.node import Declaration, Kind, MapOver
 from makespan.machine.records import Status
 from makespan.profiles.profile import ANY, Profile
-from makespan.sim.draws import draws
 
 if TYPE_CHECKING:
     from makespan.machine.records import TaskState

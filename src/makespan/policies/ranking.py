@@ -25,11 +25,11 @@ from collections.abc import Mapping
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
+from makespan.draws import draws
 from makespan.graph.node import Kind
 from makespan.machine.records import Status
 from makespan.policies.expected import Expected
 from makespan.policies.levels import Levels
-from makespan.sim.draws import draws
 
 if TYPE_CHECKING:
     from makespan.machine.records import TaskState

@@ -17,7 +17,7 @@ from heapq import heappop, heappush
 
 import msgspec
 
-from makespan.policies.draws import Draws
+from makespan.draws import Stream
 from makespan.policies.modes import fitting_modes
 from makespan.policies.prepared import Prepared, lower_bound_of
 from makespan.policies.priorities import latest_finish, latest_start, least_slack
@@ -63,7 +63,7 @@ def first_feasible(prepared: Prepared, seed: int = 0, rounds: int = ROUNDS) -> F
                 return Feasible(schedule, "rule", tried)
     steps = 0
     for number in range(rounds):
-        found = _Repair(prepared, heads, by, modes, Draws(seed, "repair", number)).run(STEPS_PER_TASK * len(modes))
+        found = _Repair(prepared, heads, by, modes, Stream(seed, "repair", number)).run(STEPS_PER_TASK * len(modes))
         steps += found.steps
         if found.schedule is not None:
             return Feasible(found.schedule, "repair", steps)
@@ -74,7 +74,7 @@ class _Repair:
     """A part of the tasks placed without a broken constraint, the others waiting."""
 
     def __init__(
-        self, prepared: Prepared, heads: Sequence[int], by: Sequence[int], modes: Sequence[int], draws: Draws
+        self, prepared: Prepared, heads: Sequence[int], by: Sequence[int], modes: Sequence[int], draws: Stream
     ) -> None:
         self._prepared, self._heads, self._by, self._modes, self._draws = prepared, heads, by, modes, draws
         self._durations = [prepared.durations[task][mode] for task, mode in enumerate(modes)]

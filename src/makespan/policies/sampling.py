@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from makespan.draws import Stream
 from makespan.errors import UsageError
-from makespan.policies.draws import Draws
 from makespan.policies.improvement import COST, justified
 from makespan.policies.modes import consumption_of, fitting_modes
 from makespan.policies.prepared import Prepared, lower_bound_of
@@ -52,7 +52,7 @@ def best_within(prepared: Prepared, schedules: int = DEFAULT_SCHEDULES, seed: in
     if schedules < 1:
         raise UsageError(f"best_within needs at least one schedule, not {schedules}")
     search = _Search(prepared, schedules)
-    for trial in _trials(prepared, search, Draws(seed, "sampling")):
+    for trial in _trials(prepared, search, Stream(seed, "sampling")):
         if isinstance(trial, Schedule):
             search.offer(trial)
         search.generated += 1
@@ -87,7 +87,7 @@ class _Search:
         return is_proved or self.generated + wanted > self._allowed
 
 
-def _trials(prepared: Prepared, search: _Search, draws: Draws) -> Iterator[Schedule | Stuck]:
+def _trials(prepared: Prepared, search: _Search, draws: Stream) -> Iterator[Schedule | Stuck]:
     """Schedules without end: the rules as they are, then with noise."""
     modes = prepared.fastest if prepared.is_plain else fitting_modes(prepared)
     rules = [latest_finish(prepared), latest_start(prepared)]
@@ -106,11 +106,11 @@ def _trials(prepared: Prepared, search: _Search, draws: Draws) -> Iterator[Sched
         turn += 1
 
 
-def _noisy(ranks: Ranks, most: float, draws: Draws) -> list[float]:
+def _noisy(ranks: Ranks, most: float, draws: Stream) -> list[float]:
     return [rank + most * draws.unit() for rank in ranks]
 
 
-def _changed_modes(prepared: Prepared, best: Schedule, draws: Draws) -> Sequence[int]:
+def _changed_modes(prepared: Prepared, best: Schedule, draws: Stream) -> Sequence[int]:
     """The modes of the best schedule with one task's changed, if the totals allow it."""
     task = draws.below(len(best.modes))
     modes = list(best.modes)

@@ -305,9 +305,11 @@ def _distance(ordered: list[int], smooth: LogNormal) -> float:
 
 
 def _only_model(task: TaskState) -> str:
-    """The mode of an attempt that was given none: the only model of a prompt that has one."""
+    """The mode of an attempt that was given none: the first of a task's, but of a prompt, which goes on to its next
+    model within an attempt, only where it has no other."""
     options = task.declaration.options
-    return options.models[0] if options.priced and len(options.models) == 1 else ANY
+    is_told = len(options.models) == 1 or (options.models and not options.priced)
+    return options.models[0] if is_told else ANY
 
 
 _items = msgspec.msgpack.Decoder(list[msgspec.Raw])

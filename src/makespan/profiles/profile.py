@@ -6,7 +6,6 @@ whatever the task does by itself. Profiles are written by hand, or fitted from p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from hashlib import blake2b
 
 import msgspec
@@ -110,10 +109,6 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
     def digest(self) -> str:
         """Of the content: what was compiled from one profile knows it again."""
         return blake2b(msgspec.json.encode(self, order="deterministic"), digest_size=8).hexdigest()
-
-    def lacks(self, keys: Iterable[str]) -> list[str]:
-        """Which of these task keys nothing is known of."""
-        return [key for key in keys if not self.modes(key)]
 
 
 def read_profile(body: bytes) -> Profile:

@@ -101,6 +101,8 @@ class RunCache:
         """Task → key and task key of what this run computes."""
         self._boarding: set[int] = set()
         """Of these, the tasks whose start is not in a turn yet: an end before it is that of an earlier attempt."""
+        self._company: dict[int, int] = {}
+        """Of these, the tasks with several attempts in flight, and how many that are."""
         self._found: dict[int, bytes] = {}
         self._used: list[CacheChange] = []
         self._since: dict[int, int] = {}
@@ -203,7 +205,11 @@ class RunCache:
         for fact in facts:
             if type(fact) is AttemptStarted:
                 self._boarding.discard(fact.task)
+                if fact.beside and fact.task in self._flying:
+                    self._company[fact.task] = self._company.get(fact.task, 1) + 1
             elif isinstance(fact, _ENDS) and fact.task in self._flying and fact.task not in self._boarding:
+                if self._company and self._flies_on(fact):
+                    continue
                 key, task = self._flying.pop(fact.task)
                 if isinstance(fact, TaskSucceeded):
                     changes.append(CacheChange("put", key, now, task, fact.value))
@@ -211,6 +217,15 @@ class RunCache:
                     changes.append(CacheChange("end", key))
                 self._awaited.landed(key)
         return changes
+
+    def _flies_on(self, fact: Fact) -> bool:
+        """Whether this ends one of several attempts, and another one still computes the result."""
+        assert isinstance(fact, _ENDS)
+        left = self._company.pop(fact.task, 1) - 1
+        if left and isinstance(fact, AttemptFailed | AttemptInterrupted):
+            self._company[fact.task] = left
+            return True
+        return False
 
 
 __all__ = ["Awaited", "RunCache"]

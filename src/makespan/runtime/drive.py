@@ -134,11 +134,12 @@ class Driver:
             self._commit(turn)
 
     def _commit(self, turn: Turn) -> None:
-        if not turn.facts and not self.requests_done:
+        ledger = self._ledger(turn.facts)
+        if not turn.facts and not self.requests_done and not ledger:
             self._obey(turn.commands)
             return
         self._committing = True
-        record = self._record(turn)
+        record = self._record(turn, ledger)
         if not self._committer.is_busy and not (turn.sync and self._attempts_running()):
             # The common case: microseconds, in the loop, without a callback.
             error = self._committer.commit_now(record)
@@ -153,10 +154,10 @@ class Driver:
     def _attempts_running(self) -> bool:
         return self.attempts is not None and self.attempts.count > 0
 
-    def _record(self, turn: Turn) -> TurnRecord:
+    def _record(self, turn: Turn, ledger: list[LedgerChange]) -> TurnRecord:
         state = self.machine.state
         done, self.requests_done = self.requests_done, []
-        body, ledger, cache = encode_facts(turn.facts), self._ledger(turn.facts), self._cache(turn.facts)
+        body, cache = encode_facts(turn.facts), self._cache(turn.facts)
         if state.status == "running" and not self._announces:
             return TurnRecord(self.lease, body, turn.blobs, turn.sync, done, ledger, cache=cache)
         self._announces = False
@@ -197,9 +198,9 @@ class Driver:
 
         def done(choices: Sequence[Choice] | None, error: BaseException | None) -> None:
             if error is not None:
-                LOG.error("the planner failed, so tasks are done in their first mode: %s", error)
+                LOG.error("tasks are done as without a planner, because it failed: %s: %s", type(error).__name__, error)
             if not self.is_over:
-                self.post(Allotted(self.clock(), tuple(choices or ())))
+                self.post(Allotted(self.clock(), tuple(choices or ()), gave_up=error is not None))
 
         self._world.in_thread(lambda: choose(view), done)
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+from makespan.draws import draws
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Declaration
 from makespan.machine.broker import Broker
@@ -42,7 +43,6 @@ from makespan.machine.policy import Policy
 from makespan.machine.state import State
 from makespan.ports import Planner
 from makespan.profiles.profile import Drawn, Profile
-from makespan.sim.draws import draws
 from makespan.sim.guessing import GuessingMachine, Values
 from makespan.sim.outside import Outside
 from makespan.sim.slots import SimulatedSlots

@@ -95,6 +95,8 @@ def burn_lines(
     """
     if not points:
         return ["no money was counted"]
+    if not any(point.used or point.budget is not None for point in points):
+        return ["spent nothing, reserved nothing (no budget)"]
     return [
         *_sparks(points, width, now_ns),
         "",

@@ -145,7 +145,8 @@ class _Chart:
         if any(bar.is_lost for row in self.rows for bar in row.bars):
             parts.append(f"{LOST} lost to another attempt")
         if self.has_plan:
-            parts.append(f"{PLANNED} planned, last column: s late")
+            has_run = any(row.bars for row in self.rows)
+            parts.append(f"{PLANNED} planned, last column: s late" if has_run else f"{PLANNED} planned")
         text, room = "   ".join(parts), self.names + self.columns
         return text if len(text) <= room else text[: room - 1] + "…"
 

@@ -133,8 +133,12 @@ def spread_places(count: int, most: int) -> list[int]:
 def _left_out(grid: Grid, rows: Sequence[int], columns: Sequence[int]) -> Iterator[str]:
     missing = []
     if len(rows) < len(grid.budgets_usd):
-        missing.append(f"{len(grid.budgets_usd) - len(rows)} budgets")
+        missing.append(_counted(len(grid.budgets_usd) - len(rows), "budget"))
     if len(columns) < len(grid.deadlines_s):
-        missing.append(f"{len(grid.deadlines_s) - len(columns)} deadlines")
+        missing.append(_counted(len(grid.deadlines_s) - len(columns), "deadline"))
     if missing:
-        yield f"… {' and '.join(missing)} are not shown"
+        yield f"… not shown: {' and '.join(missing)}; a wider terminal or -o has all"
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'s' if count != 1 else ''}"

@@ -14,6 +14,7 @@ from makespan.machine.records import TaskState
 from makespan.machine.signals import is_question, mailbox_of
 from makespan.machine.state import State
 from makespan.traces.questions import question
+from makespan.traces.text import money
 from makespan.traces.words import name_of, short_id
 from makespan.values import Blob
 
@@ -76,9 +77,10 @@ def _text(fact: f.Fact, state: State) -> str:
 
 
 def _limits(fact: f.RunStarted) -> str:
-    budget = "" if fact.budget is None else f", budget {fact.budget / 1e9:g} USD"
+    budget = "" if fact.budget is None else f", budget {money(fact.budget / 1e9)}"
     deadline = "" if fact.deadline_ns is None else f", deadline {fact.deadline_ns / 1e9:g} s"
     policy = f", policy {fact.policy}" if fact.policy else ""
+    policy += f", planner {fact.planner}" if fact.planner else ""
     return budget + deadline + policy + "".join(f", {key} in mode {mode}" for key, mode in fact.modes)
 
 
@@ -124,12 +126,13 @@ def _of_task(fact: Any, state: State) -> str:
         case f.MessageTaken():
             return f"{name}: {'answered' if is_question(task) else 'received'} ({_size(fact.value)} bytes)"
         case f.AttemptStarted():
-            return f"{name} started (attempt {task.attempt}){_reserved(fact.reserved)}"
+            return f"{name} started (attempt {task.attempt}{_how(fact)}){_reserved(fact.reserved)}"
         case f.TaskSucceeded():
             how = "cached: an earlier result stands in" if fact.cached else f"succeeded{cost}"
-            return f"{name} {how} ({_size(fact.value)} bytes)"
+            return f"{name} {how} ({_which(fact.attempt)}{_size(fact.value)} bytes)"
         case f.AttemptFailed():
-            return f"{name} attempt failed{cost}: {fact.error.type}: {fact.error.message}"
+            which = f"attempt {fact.attempt}" if fact.attempt else "attempt"
+            return f"{name} {which} failed{cost}: {fact.error.type}: {fact.error.message}"
         case f.RetryScheduled():
             return f"{name} will be tried again in {max(0, fact.not_before - state.at) / 1e9:.2f} s"
         case f.TaskFailed():
@@ -140,15 +143,18 @@ def _of_task(fact: Any, state: State) -> str:
         case f.TaskCancelled():
             return f"{name} cancelled{_why(fact.why)}"
         case f.AttemptInterrupted():
-            return f"{name} interrupted{_why(fact.why)}"
+            return f"{name} interrupted{cost}{_why(_which(fact.attempt) + fact.why)}"
         case f.AttemptUnknown():
             return f"{name}: outcome unknown{_why(fact.why)}"
         case f.LateResult():
-            return f"{name}: a late result arrived{cost}"
+            came = fact.value is not None or fact.error is not None
+            return f"{name}: {_late(fact.attempt, came=came)}{cost}"
         case f.MapExpanded():
             return f"{name} expanded to {len(fact.outputs)} items"
         case f.TaskRemoved():
             return f"{name} removed"
+        case f.TaskReopened():
+            return f"{name} is done again"
         case f.TaskRewired():
             return f"{name} rewired"
         case f.TaskDiverged():
@@ -157,6 +163,21 @@ def _of_task(fact: Any, state: State) -> str:
             return f"{name}: decided {fact.verdict}{_why(fact.author)}"
         case _:
             return f"{name}: {type(fact).__name__}"
+
+
+def _how(fact: f.AttemptStarted) -> str:
+    """Of an attempt that starts: its mode, and whether others of the task are in flight."""
+    return (f", {fact.mode}" if fact.mode else "") + (", beside the others" if fact.beside else "")
+
+
+def _which(attempt: int) -> str:
+    """Which of several attempts in flight."""
+    return f"attempt {attempt}, " if attempt else ""
+
+
+def _late(attempt: int, *, came: bool) -> str:
+    which = f"attempt {attempt}" if attempt else "the attempt"
+    return f"a late result of {which} arrived" if came else f"{which} has stopped, its result is not needed"
 
 
 def _waits(state: State, task: TaskState) -> str:
@@ -170,11 +191,11 @@ def _why(why: str) -> str:
 
 
 def _cost(cost: int) -> str:
-    return f", {cost / 1e9:g} USD" if cost else ""
+    return f", {money(cost / 1e9)}" if cost else ""
 
 
 def _reserved(amount: int) -> str:
-    return f", up to {amount / 1e9:g} USD reserved" if amount else ""
+    return f", up to {money(amount / 1e9)} reserved" if amount else ""
 
 
 def _size(value: bytes | Blob) -> int:

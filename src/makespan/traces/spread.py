@@ -17,7 +17,7 @@ from itertools import pairwise
 import msgspec
 
 from makespan.errors import UsageError
-from makespan.traces.text import duration, money, percent
+from makespan.traces.text import percent
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 SHOWN_QUANTILES = (0.5, 0.9, 0.95, 0.99)
@@ -114,23 +114,6 @@ def spread_lines(what: str, spread: Spread, width: int, text: Callable[[float], 
         what: the title, `makespan`. text: how a value is written, `traces.text.duration` or `money`.
     """
     return [*_histogram(what, spread, width, text), *_figures(spread, text)]
-
-
-def sample_lines(
-    makespans_s: Sequence[float],
-    costs_usd: Sequence[float],
-    width: int,
-    *,
-    deadline_s: float | None = None,
-    budget_usd: float | None = None,
-) -> list[str]:
-    """Makespans and costs of the same runs below each other, and the odds of meeting both limits."""
-    lines = spread_lines("makespan", spread_of(makespans_s, deadline_s), width, duration)
-    lines += ["", *spread_lines("cost", spread_of(costs_usd, budget_usd), width, money)]
-    if deadline_s is not None and budget_usd is not None:
-        odds = both_within(makespans_s, costs_usd, deadline_s, budget_usd)
-        lines += ["", f"within {duration(deadline_s)} and {money(budget_usd)}: {odds}"]
-    return lines
 
 
 def _bins(ended: Sequence[float], bins: int) -> tuple[tuple[float, ...], tuple[int, ...], int]:

@@ -60,6 +60,8 @@ class Summary(msgspec.Struct, frozen=True):
     """Of `cost_usd`: worst cases of attempts that were cut, which may have been billed less."""
     over_budget_usd: float = 0.0
     """By how much the run, or the scope that is worst, has passed its budget: a provider billed more than it said."""
+    waste_usd: float = 0.0
+    """Of `cost_usd`: billed for attempts that nobody needed any more, losers of hedges and samples for one."""
 
 
 def summarise(state: State) -> Summary:
@@ -92,6 +94,7 @@ def summarise(state: State) -> Summary:
         max((scope.committed - scope.budget for scope in state.scopes if scope.budget is not None), default=0) / 1e9
         if is_over_budget(state)
         else 0.0,
+        state.late_cost / 1e9,
     )
 
 

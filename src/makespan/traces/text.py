@@ -40,10 +40,13 @@ def duration(seconds: float | None) -> str:
 
 
 def money(usd: float | None) -> str:
-    """Dollars with as many places as matter; `unknown` for None."""
+    """Dollars with as many places as matter, at least two; `unknown` for None."""
     if usd is None:
         return "unknown"
-    return f"${usd:.2f}" if usd >= 1 or usd == 0 else f"${usd:.6f}".rstrip("0")
+    if 0 < abs(usd) < 1e-6:
+        return f"${usd:.9f}".rstrip("0")
+    whole, _, places = f"{usd:.2f}".partition(".") if abs(usd) >= 1 else f"{usd:.6f}".rstrip("0").partition(".")
+    return f"${whole}.{places:0<2}"
 
 
 def percent(share: float) -> str:

@@ -33,7 +33,7 @@ DURABLE = {
     "interrupted": "an attempt ended without blame (a crash, a limit); the task will be tried again",
     "skipped": "a guard said no, or what the task needs has no result",
     "cancelled": "a task was cancelled",
-    "discard": "forget the chunks and the progress that attempts up to `attempt` of this task have shown",
+    "discard": "forget the chunks and the progress of attempt `attempt` of this task and of those that ended before",
     "question": "a person must say something; `value['about']`: answer, approval, outcome or divergence",
     "decision": "somebody said it; `value['verdict']`",
     "message": "a message for the run arrived, or was refused (`error`)",
@@ -208,10 +208,10 @@ def _succeeded(fact: f.TaskSucceeded, state: State, wanted: frozenset[str]) -> I
         kind = "cached" if fact.cached else "finished"
         value = _plain(state, fact.value) if kind in wanted else None
         attempt = fact.attempt or task.attempt
+        if fact.attempt:  # before the result: whoever clears a text at a `discard` keeps the final one
+            for other in [lost for number, lost in state.lingering if number == fact.task]:
+                yield _of("discard", task, fact.at, attempt=other)
         yield _of(kind, task, fact.at, value=value, cost_usd=fact.cost / 1e9, attempt=attempt)
-        if fact.attempt:
-            for number, other in [which for which in state.lingering if which[0] == fact.task]:
-                yield _of("discard", state.tasks[number], fact.at, attempt=other)
 
 
 def _taken(fact: f.MessageTaken, state: State, wanted: frozenset[str]) -> Iterator[Update]:
@@ -225,6 +225,11 @@ def _failed(fact: f.TaskFailed, state: State, wanted: frozenset[str]) -> Iterato
         yield _of("failed", task, fact.at, error=_said(fact.error))
 
 
+def _attempt_failed(fact: f.AttemptFailed, state: State, wanted: frozenset[str]) -> Iterator[Update]:
+    if fact.attempt:  # others of the task may go on; what this one has shown is void
+        yield _of("discard", state.tasks[fact.task], fact.at, attempt=fact.attempt)
+
+
 def _retry(fact: f.RetryScheduled, state: State, wanted: frozenset[str]) -> Iterator[Update]:
     task = state.tasks[fact.task]
     wait_s = max(0, fact.not_before - state.at) / 1e9
@@ -233,7 +238,10 @@ def _retry(fact: f.RetryScheduled, state: State, wanted: frozenset[str]) -> Iter
 
 
 def _interrupted(fact: f.AttemptInterrupted, state: State, wanted: frozenset[str]) -> Iterator[Update]:
-    yield _of("interrupted", state.tasks[fact.task], fact.at, error=fact.why)
+    task = state.tasks[fact.task]
+    yield _of("interrupted", task, fact.at, error=fact.why, attempt=fact.attempt or task.attempt)
+    if fact.attempt:
+        yield _of("discard", task, fact.at, attempt=fact.attempt)
 
 
 def _skipped(fact: f.TaskSkipped, state: State, wanted: frozenset[str]) -> Iterator[Update]:
@@ -303,6 +311,7 @@ _SAY: dict[type, Callable[[Any, State, frozenset[str]], Iterator[Update]]] = {
     f.AttemptStarted: _started,
     f.TaskSucceeded: _succeeded,
     f.MessageTaken: _taken,
+    f.AttemptFailed: _attempt_failed,
     f.TaskFailed: _failed,
     f.RetryScheduled: _retry,
     f.AttemptInterrupted: _interrupted,

@@ -238,7 +238,7 @@ class Search:
         return met
 
     def _ranked(self, plans: Plans, count: int) -> Ints:
-        """Indexes, best first: by how often they meet the limits, then by cost, then by time."""
+        """Indexes, best first: by how often they meet the limits, then by cost, attempts and time."""
         return self._order(plans, *self._worlds.outcomes(plans.actions, plans.continuations, count))
 
     def _order(self, plans: Plans, longest: Floats, cost: Floats) -> Ints:
@@ -246,5 +246,15 @@ class Search:
 
         met = self._up_to_enough(self._within(plans, longest, cost))
         paid, took = cost.mean(axis=1), np.where(np.isfinite(longest), longest, 0.0).mean(axis=1)
-        order: Ints = np.lexsort((took, paid, -met))
+        order: Ints = np.lexsort((took, self._attempts(plans), paid, -met))
         return order
+
+    def _attempts(self, plans: Plans) -> Ints:
+        """How many attempts each plan starts at once: where all cost nothing, fewer are better than many."""
+        import numpy as np
+
+        count = np.zeros(len(plans), np.int64)
+        for place, each in enumerate(self._worlds.asked):
+            samples = np.array([samples for _, samples in each.fates.actions])
+            count += samples[plans.actions[:, place]] + samples[plans.continuations]
+        return count

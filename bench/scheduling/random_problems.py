@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import msgspec
 
-from makespan.policies.draws import Draws
+from makespan.draws import Stream
 from makespan.policies.problem import Consumable, Downtime, Edge, PlanTask, Problem, Renewable, TaskMode
 
 
@@ -43,7 +43,7 @@ class Shape(msgspec.Struct, frozen=True):
 def random_problem(seed: int, shape: Shape | None = None) -> Problem:
     """A problem of this shape. Without windows it is always feasible, with them nearly always."""
     shape = shape or Shape()
-    draws = Draws(seed, "instance")
+    draws = Stream(seed, "instance")
     edges = tuple(_edges(draws, shape))
     tasks = [_task(draws, shape, number) for number in range(shape.tasks)]
     renewables = tuple(_renewable(draws, shape, number, tasks) for number in range(shape.renewables))
@@ -54,7 +54,7 @@ def random_problem(seed: int, shape: Shape | None = None) -> Problem:
     return Problem(tuple(tasks), renewables, consumables, edges, exclusive)
 
 
-def _edges(draws: Draws, shape: Shape) -> list[Edge]:
+def _edges(draws: Stream, shape: Shape) -> list[Edge]:
     edges: list[Edge] = []
     for after in range(1, shape.tasks):
         earlier = list(range(max(0, after - 2 * shape.most_predecessors - 2), after))
@@ -66,7 +66,7 @@ def _edges(draws: Draws, shape: Shape) -> list[Edge]:
     return edges
 
 
-def _task(draws: Draws, shape: Shape, number: int) -> PlanTask:
+def _task(draws: Stream, shape: Shape, number: int) -> PlanTask:
     duration = draws.between(1, shape.longest)
     demands = tuple(
         draws.between(1, shape.greatest_demand) if draws.happens(shape.resource_factor) else 0
@@ -81,7 +81,7 @@ def _task(draws: Draws, shape: Shape, number: int) -> PlanTask:
     return PlanTask(f"t{number}", tuple(modes))
 
 
-def _renewable(draws: Draws, shape: Shape, number: int, tasks: list[PlanTask]) -> Renewable:
+def _renewable(draws: Stream, shape: Shape, number: int, tasks: list[PlanTask]) -> Renewable:
     demands = [task.modes[0].demands[number] for task in tasks]
     least, most = max(demands), max(max(demands), sum(demands) // 3)
     capacity = max(1, least + round(shape.strength * (most - least)))
@@ -93,7 +93,7 @@ def _renewable(draws: Draws, shape: Shape, number: int, tasks: list[PlanTask]) -
     return Renewable(f"r{number}", capacity, (Downtime(start, start + draws.between(1, 5)), reduced))
 
 
-def _with_windows(draws: Draws, shape: Shape, tasks: list[PlanTask], edges: tuple[Edge, ...]) -> list[PlanTask]:
+def _with_windows(draws: Stream, shape: Shape, tasks: list[PlanTask], edges: tuple[Edge, ...]) -> list[PlanTask]:
     """Releases around the critical path, due dates late enough for a schedule about twice as long as the work."""
     heads = [0] * len(tasks)
     for edge in edges:
@@ -118,7 +118,7 @@ def _budget(share: float, tasks: list[PlanTask]) -> Consumable:
     return Consumable("money", least + round(share * (most - least)))
 
 
-def _pairs(draws: Draws, shape: Shape) -> list[tuple[int, int]]:
+def _pairs(draws: Stream, shape: Shape) -> list[tuple[int, int]]:
     pairs: set[tuple[int, int]] = set()
     while len(pairs) < min(shape.exclusive, shape.tasks * (shape.tasks - 1) // 2):
         first, second = draws.below(shape.tasks), draws.below(shape.tasks)

@@ -1,4 +1,9 @@
-"""Chance by counters: the same seed and key give the same numbers, in any order, on any machine.
+"""Chance by counters: the same names give the same numbers, in any order, on any machine.
+
+    draws(seed, task, attempt)   three numbers of one attempt: a policy that starts tasks in another order, or leaves
+                                 some out, changes nobody else's luck. Two policies are compared on common random
+                                 numbers, which takes most of the noise out of their difference.
+    Stream(seed, *key)           as many numbers as a search asks for.
 
 Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011); the function is blake2b.
 """
@@ -10,11 +15,22 @@ from hashlib import blake2b
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-SCALE = 1 << 64
+_WORDS = 1 << 64
+_UNIT = 2.0**-53
 
 
-class Draws:
-    """A stream of numbers named by a seed and a key; two streams with different keys are independent."""
+def draws(seed: int, task: bytes, attempt: int) -> tuple[float, float, float]:
+    """Three uniform numbers in [0, 1). Cost: 1 µs."""
+    digest = blake2b(b"%d:%d:" % (seed, attempt) + task, digest_size=24).digest()
+    return (
+        (int.from_bytes(digest[:8], "big") >> 11) * _UNIT,
+        (int.from_bytes(digest[8:16], "big") >> 11) * _UNIT,
+        (int.from_bytes(digest[16:], "big") >> 11) * _UNIT,
+    )
+
+
+class Stream:
+    """Numbers named by a seed and a key; two streams with different keys are independent."""
 
     __slots__ = ("_block", "_count", "_name")
 
@@ -33,11 +49,11 @@ class Draws:
 
     def unit(self) -> float:
         """A number in [0, 1)."""
-        return (self.word() >> 11) / (1 << 53)
+        return (self.word() >> 11) * _UNIT
 
     def below(self, bound: int) -> int:
         """An integer in [0, bound); the bias is at most bound / 2**64."""
-        return self.word() * bound // SCALE
+        return self.word() * bound // _WORDS
 
     def between(self, least: int, most: int) -> int:
         """An integer in [least, most]."""

@@ -16,8 +16,8 @@ from enum import Flag, auto
 
 import msgspec
 
+from makespan.draws import Stream
 from makespan.errors import UsageError
-from makespan.policies.draws import Draws
 from makespan.policies.prepared import Prepared
 from makespan.policies.problem import Downtime, Edge, PlanTask, Problem, Renewable, Schedule, TaskMode, ends, makespan
 from makespan.policies.schedule_generation import serial
@@ -55,7 +55,7 @@ def ramp_problem(seed: int, level: int, kinds: Kinds = Kinds.ALL, tasks: int = T
     Raises:
         UsageError: the witness has no room for so many non-redundant edges; use more tasks or a lower level.
     """
-    draws = Draws(seed, "ramp", level, int(kinds.value))
+    draws = Stream(seed, "ramp", level, int(kinds.value))
     bare = _bare(draws, kinds, tasks)
     ranks = [draws.unit() for _ in range(tasks)]
     witness = serial(Prepared(bare), ranks)
@@ -75,7 +75,7 @@ def ramp_problem(seed: int, level: int, kinds: Kinds = Kinds.ALL, tasks: int = T
     return Witnessed(problem, witness)
 
 
-def _bare(draws: Draws, kinds: Kinds, count: int) -> Problem:
+def _bare(draws: Stream, kinds: Kinds, count: int) -> Problem:
     """Tasks and renewables, with downtime in the time that the tasks will take."""
     capacities = [draws.between(8, 14) for _ in range(RENEWABLES)]
     tasks = []
@@ -93,20 +93,20 @@ def _bare(draws: Draws, kinds: Kinds, count: int) -> Problem:
     return Problem(tuple(tasks), renewables)
 
 
-def _downtime(draws: Draws, busy: int) -> tuple[Downtime, ...]:
+def _downtime(draws: Stream, busy: int) -> tuple[Downtime, ...]:
     """Up to three intervals, each there with `CHANCE`, one in each third of the time that the work takes."""
     third = max(1, busy // 3)
     starts = [part * third + draws.between(1, third) for part in range(3) if draws.happens(CHANCE)]
     return tuple(Downtime(start, start + draws.between(2, 6)) for start in starts)
 
 
-def _windowed(draws: Draws, task: PlanTask, start: int, end: int) -> PlanTask:
+def _windowed(draws: Stream, task: PlanTask, start: int, end: int) -> PlanTask:
     """A window around the witness's place, up to two long tasks wider on each side."""
     before, after = draws.between(0, 2 * LONGEST), draws.between(0, 2 * LONGEST)
     return msgspec.structs.replace(task, release=max(0, start - before), due=end + after)
 
 
-def _edges(draws: Draws, level: int, starts: Sequence[int], end: Sequence[int]) -> list[Edge]:
+def _edges(draws: Stream, level: int, starts: Sequence[int], end: Sequence[int]) -> list[Edge]:
     """Exactly `level` edges, from one layer to a later one; each is the only path between its ends.
 
     Short ones are tried first: they leave room for more.
@@ -146,7 +146,7 @@ def _bits(tasks: int) -> list[int]:
     return [task for task in range(tasks.bit_length()) if tasks >> task & 1]
 
 
-def _exclusive(draws: Draws, starts: Sequence[int], end: Sequence[int]) -> list[tuple[int, int]]:
+def _exclusive(draws: Stream, starts: Sequence[int], end: Sequence[int]) -> list[tuple[int, int]]:
     """Pairs that the witness runs one after the other although they are near each other."""
     near = [
         (a, b)
