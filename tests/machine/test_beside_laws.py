@@ -73,6 +73,7 @@ def check(seed: int) -> tuple[int, int]:
     while life.status == "running" and life.next_due() is not None:
         life.run(turns=1)
         assert_fold_is_live(life)
+        assert life.state.company == sum(len(flights) - 1 for flights in life.state.beside.values())
         if crashes < 3 and chance.random() < 0.05:
             crashes += 1
             done = {task.number for task in life.state.tasks if task.is_final}

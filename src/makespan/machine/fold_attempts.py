@@ -56,6 +56,7 @@ def start_beside(state: State, task: TaskState, fact: AttemptStarted) -> None:
         task.reserved = 0
     task.attempt += 1
     flights[task.attempt] = Flight(fact.reserved, fact.at, fact.mode)
+    state.company += 1
     state.at = fact.at
     for number in state.scopes[task.spec.scope].budgeted if fact.reserved else ():
         state.scopes[number].reserved += fact.reserved
@@ -70,12 +71,18 @@ def land(state: State, task: TaskState, attempt: int) -> bool:
     task.reserved = flight.reserved if flight is not None else 0
     if not flights:
         del state.beside[task.number]
+    elif flight is not None:
+        state.company -= 1
     return bool(flights)
 
 
 def linger_others(state: State, task: TaskState) -> None:
     """The task is over: what its other attempts reserved stays reserved until they are seen to stop."""
-    for attempt, flight in state.beside.pop(task.number, {}).items():
+    flights = state.beside.pop(task.number, None)
+    if flights is None:
+        return
+    state.company -= len(flights) - 1
+    for attempt, flight in flights.items():
         state.lingering[(task.number, attempt)] = flight.reserved
 
 

@@ -272,10 +272,7 @@ class Machine:
     @property
     def in_flight(self) -> int:
         """Attempts that hold a slot."""
-        count = len(self.running) + len(self.lingering)
-        if self.state.beside:
-            count += sum(len(flights) - 1 for flights in self.state.beside.values())
-        return count
+        return len(self.running) + len(self.lingering) + self.state.company
 
     # ------------------------------------------------------------ building blocks
 

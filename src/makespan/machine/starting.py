@@ -157,6 +157,8 @@ def start_beside(machine: Machine, task: TaskState, args: bytes, mode: str, *, w
 def hedge_overdue(machine: Machine) -> None:
     """Start a second attempt beside what has taken too long, before anything new: the run waits for stragglers."""
     hedges, slots = machine.hedges, machine.slots
+    if not hedges.in_line and machine.in_flight >= machine.state.limits.running:
+        return
     for number, attempt in list(hedges.overdue.items()):
         task = machine.state.tasks[number]
         is_alone = task.status == Status.RUNNING and task.attempt == attempt and number not in machine.state.beside

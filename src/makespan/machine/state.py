@@ -69,6 +69,8 @@ class State:
         """(task, attempt) → nano-USD still reserved for an attempt that ended for its task but may still run."""
         self.beside: dict[int, dict[int, Flight]] = {}
         """Task → its attempts in flight, by number; only tasks that have, or just had, more than one."""
+        self.company = 0
+        """How many of these attempts come on top of one for each task."""
         self.modes: dict[int, str] = {}
         """Task → the mode of its latest attempt, where one was chosen."""
         self.diverged: dict[int, int] = {}
