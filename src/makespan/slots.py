@@ -94,13 +94,14 @@ class RunSlots:
         """Unit → the budget that it is counted in."""
         self._of_models = {name: rate for name, rate in broker.rates.items() if rate.model}
         """Rates that calls of a model take of by themselves."""
+        self._counts = bool(self._units) or bool(self._of_models)
 
     # ------------------------------------------------------------ asking
 
     @property
     def counts_all(self) -> bool:
         """Whether attempts may hold something that they do not declare."""
-        return bool(self._units) or bool(self._of_models) or self._broker.has_tripped
+        return self._counts or self._broker.has_tripped
 
     def wanted(self, declaration: Declaration, args: bytes, reserved: int, mode: str = "") -> Needs:
         """All that an attempt needs: what it declares, the worst case of what it may spend, and a way past breakers.

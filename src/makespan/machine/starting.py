@@ -34,7 +34,8 @@ def start_ready(machine: Machine) -> bool:
     most = state.limits.running
     if machine.hedges.overdue:
         hedge_overdue(machine)
-    while ready and machine.in_flight < most:
+    running, lingering = machine.running, machine.lingering
+    while ready and len(running) + len(lingering) + state.company < most:  # `in_flight`, without a call a task
         task = state.tasks[ready.pop()]
         if task.status != _READY:
             if machine.crowded:
@@ -71,7 +72,9 @@ def start_call(machine: Machine, task: TaskState) -> None:
             wait_for_result(machine, task)
             return
         is_hit = found is Found.HIT
-    reserved, mode = 0, planning.mode_of(machine, task)
+    choices, reserved, mode = machine.choices, 0, ""
+    if choices.allotted or choices.modes:
+        mode = planning.mode_of(machine, task)
     if (options.priced or options.budget is not None) and not is_hit:
         quote = budget.reserve(machine, task, args, mode)
         if quote is None:
@@ -99,7 +102,7 @@ def start_call(machine: Machine, task: TaskState) -> None:
     if reserved or options.effect == _IRREVERSIBLE:
         machine.out.sync = True
     order(machine, task, args, reserved, mode)
-    if machine.choices.allotted:
+    if choices.allotted:
         start_samples(machine, task, args, mode, is_hit=is_hit)
     if options.hedge is not None and not is_hit:
         hedging.watch(machine, task, mode)
