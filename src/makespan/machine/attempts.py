@@ -156,7 +156,7 @@ def free(machine: Machine, task: TaskState, attempt: int = 0) -> None:
     else:  # its outcome was unknown, and it left its scopes when that began
         machine.lingering.pop((task.number, task.attempt), None)
     slots = machine.slots
-    if machine.starved or task.declaration.options.needs or (slots is not None and slots.counts_all):
+    if machine.starved.lines or task.declaration.options.needs or (slots is not None and slots.counts_all):
         after_release(machine, task, attempt or task.attempt)
 
 

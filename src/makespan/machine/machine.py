@@ -111,6 +111,8 @@ class Machine:
     ) -> None:
         self.state = state
         self.bodies = bodies
+        self.is_live = False
+        """Whether a body was started in this life: before, nobody is to be told of ends."""
         self.pricing = pricing
         self.slots = slots
         self.cache = cache
@@ -336,7 +338,7 @@ class Machine:
                 self._consider(agenda.candidates.popleft())
             elif agenda.joins:
                 joins.look(self, *agenda.joins.popleft())
-            elif (self.mail and signals.hand_out(self)) or (self.bodies is not None and requests.deliver_next(self)):
+            elif (self.mail and signals.hand_out(self)) or (self.is_live and requests.deliver_next(self)):
                 pass
             elif agenda.emptied:
                 number = agenda.emptied.popleft()

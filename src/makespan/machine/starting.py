@@ -262,6 +262,7 @@ def run_body(machine: Machine, task: TaskState) -> None:
     except LookupError as error:
         machine.fail(task, "LookupError", f"{error} in the argument this workflow reads")
         return
+    machine.is_live = True
     machine.bodies.start(task.number, task.spec.id, task.declaration, args, task.started_at)  # type: ignore[arg-type]
     requests.take(machine, machine.bodies.drain())
     machine.state.agenda.emptied.append(machine.state.scope_index[task.spec.id])
