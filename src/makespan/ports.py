@@ -257,6 +257,14 @@ class AttemptInfo(msgspec.Struct, frozen=True, gc=False):
     """Numbers of the units held, by pool; None where `needs` asks for nothing."""
     number: int = -1
     """The task's number in its run."""
+    mail: Any = None
+    """`((number, attempt), name, encoded value, message id) -> None`: a message to the run itself, journaled, handed to
+    whoever receives that name; None in a worker process."""
+
+    def tell(self, name: str, value: bytes, message_id: str) -> None:
+        """Send the run a message, once however often it is sent. On the event loop; what ended says nothing more."""
+        if self.mail is not None:
+            self.mail((self.number, self.attempt), name, value, message_id)
 
     @property
     def emit(self) -> Callable[[str, bytes], None] | None:

@@ -33,8 +33,8 @@ FACTS = """
 14 AttemptUnknown: task at why lingers
 15 LateResult: task at value error cost usage attempt
 16 MapExpanded: task at outputs
-17 EditApplied: at author kind tasks
-18 EditRefused: at author kind reason detail
+17 EditApplied: at author kind tasks why by
+18 EditRefused: at author kind reason detail by
 19 TaskRemoved: task at
 20 TaskRewired: task args sources
 21 LimitReached: scope at limit allowed used

@@ -11,18 +11,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextvars import copy_context
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from makespan.authoring.context import BodyContext, running_body
 from makespan.authoring.failures import culprit, raisable
+from makespan.authoring.items import items_of
 from makespan.authoring.loop import BodyLoop, TimerHandle
 from makespan.authoring.place import Place, Registry, current, models_here
 from makespan.authoring.ref import Ref, Several
 from makespan.authoring.task import HOOKS
 from makespan.authoring.workflow import Workflow
-from makespan.codec import NotEncodable
+from makespan.codec import NotEncodable, Outcome
 from makespan.errors import ErrorRecord, GraphError, JournalError, TaskError, UsageError, record_of
 from makespan.files import ROOM, Room, using
 from makespan.graph.node import Declaration, Errors, Kind, Mode, Node, Scope
@@ -35,6 +36,7 @@ _CANCELLED = ("makespan.Cancelled", "makespan.errors.LimitError")
 
 TIMER = Declaration("sleep", Kind.TIMER)
 _encode = msgspec.msgpack.encode
+T = TypeVar("T")
 Waiter = Callable[[Finished], None]
 
 
@@ -292,10 +294,10 @@ class LiveBodies:
         await future
 
     async def iterate(self, ref: Ref[Any]) -> AsyncIterator[Any]:
-        """`async for`: the results of a live map or gather, as they come."""
+        """`async for`: the results of a live map or gather, or what a task yields, as they come."""
         group = ref._several
         if group is None:
-            for item in await ref:
+            async for item in items_of(self, ref):
                 yield item
             return
         queue: list[Ref[Any]] = []
@@ -355,6 +357,39 @@ class LiveBodies:
         error = raisable(finished.key, finished.error, finished.attempts, () if task is None else task.raises)
         error.task_id = finished.id
         return error
+
+    async def until_any(self, *tasks: TaskId) -> None:
+        """Until the end of one of these tasks has been delivered."""
+        if any(task in self._results for task in tasks):
+            return
+        future = self.loop.create_future()
+        for task in tasks:
+            self._waiters.setdefault(task, []).append(lambda _: None if future.done() else future.set_result(None))
+        await future
+
+    def finished(self, task: TaskId) -> Finished | None:
+        """How a task ended, once that has been delivered."""
+        return self._results.get(task)
+
+    def watch(self, task: TaskId, ended: Callable[[Finished], None]) -> None:
+        """Call `ended` with the end of a task; at once where that has been delivered."""
+        known = self._results.get(task)
+        if known is not None:
+            ended(known)
+        else:
+            self._waiters.setdefault(task, []).append(ended)
+
+    def look_at(self, ref: Ref[T]) -> Outcome[T]:
+        """How what a Ref stands for ended, which counts as having looked at its failure."""
+        finished = self._results[ref._task]
+        self._received.add(ref._task)
+        value = None if finished.error is not None or finished.value is None else self._typed(ref, finished.value)
+        error = None if finished.status in ("succeeded", "skipped") else finished.error
+        return Outcome(finished.status, value, error, finished.key)
+
+    def ask(self, request: Request) -> None:
+        """A request of the body that is running."""
+        self._ask(request)
 
     # ------------------------------------------------------------ timers
 

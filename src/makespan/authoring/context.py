@@ -20,6 +20,7 @@ from makespan.errors import GraphError
 from makespan.files import make_workdir
 from makespan.logs import logger
 from makespan.ports import AttemptInfo
+from makespan.values import TaskId
 
 
 class Context(Protocol):
@@ -152,6 +153,7 @@ class BodyContext:
 
     def __init__(self, run_id: str, task: str, task_id: bytes, seed: int, started_wall_ns: int) -> None:
         self.run_id, self.task = run_id, task
+        self.task_id = TaskId(task_id)
         self.idempotency_key = blake2b(run_id.encode() + task_id, digest_size=16).hexdigest()
         self.random = Random(f"{seed}:{task_id.hex()}:body")
         self.log = logger(f"makespan.workflow.{task}")

@@ -16,6 +16,7 @@ import msgspec
 
 from makespan.authoring.place import InsideTask, current
 from makespan.authoring.task import P, T_co, Task
+from makespan.authoring.yielding import Lines, Telling
 from makespan.codec import NotEncodable
 from makespan.errors import GraphError, ProviderError
 from makespan.ports import AttemptInfo, Message, Model, ModelReply, ModelRequest, Produced, Services, TaskCode, streamed
@@ -80,26 +81,33 @@ class ModelTask(Task[P, T_co]):
 class Heard:
     """Passes the pieces of an attempt's answer on, if anybody listens."""
 
-    def __init__(self, info: AttemptInfo) -> None:
+    def __init__(self, info: AttemptInfo, lines: Lines | None = None) -> None:
         self._emit = info.emit if info.stream else None
+        self._lines = lines
         self._has_said = False
 
     async def reply(self, model: Any, request: ModelRequest) -> ModelReply:
         """The model's reply; what was heard before belongs to another one."""
         self.discard()
-        if self._emit is None:
+        if self._emit is None and self._lines is None:
             reply: ModelReply = await model.complete(request)
             return reply
         return await streamed(model, request, self._pass_on)
 
     def discard(self) -> None:
         """Take back what was heard."""
-        if self._has_said and self._emit is not None:
-            self._has_said = False
+        if not self._has_said:
+            return
+        self._has_said = False
+        if self._lines is not None:
+            self._lines.start_over()
+        if self._emit is not None:
             self._emit("discard", NONE_VALUE)
 
     def _pass_on(self, text: str) -> None:
         self._has_said = True
+        if self._lines is not None:
+            self._lines.take(text)
         if self._emit is not None:
             self._emit("chunk", msgspec.msgpack.encode(text))
 
@@ -128,7 +136,8 @@ class ModelCode:
         """Ask the models in order until one gives an answer that fits."""
         assert info.services is not None
         current.set(InsideTask(self.key, info))
-        request, heard = self.request(args, info.seed), Heard(info)
+        lines = Lines(Telling(info)) if self._task.signature.item is not None else None
+        request, heard = self.request(args, info.seed), Heard(info, lines)
         if request.temperature:
             request = msgspec.structs.replace(request, seed=sampling_seed(info))
         names, bill = info.models or self._task.declaration.options.models, Bill(info.services)
@@ -290,7 +299,7 @@ class Opening:
             )
         self._task, self._structured = task, structured
         self._max_tokens, self._temperature = max_tokens, temperature
-        self._schema = structured.schema_of(task.returns)
+        self._schema = None if task.signature.item is not None else structured.schema_of(task.returns)
         self._inside = InsideTask(task.key)
 
     def request(self, args: bytes, seed: int) -> ModelRequest:

@@ -11,14 +11,15 @@ before it is a failure. With `tools=` or `check=` it is an agent: see `agent.py`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, TypeVar, Unpack, cast
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 from makespan.authoring.agent import CHECK_TURNS, MAX_TURNS, Agent, AgentLimits
 from makespan.authoring.history import HISTORY_CHARACTERS
 from makespan.authoring.model_task import ModelCode, ModelTask, Opening, Structured
 from makespan.authoring.task import Task, TaskOptions
 from makespan.authoring.turn import model_options
+from makespan.authoring.yielding import lines_of
 from makespan.errors import GraphError
 from makespan.ports import ModelReply, ModelRequest, TaskCode
 
@@ -48,6 +49,8 @@ class PromptCode(ModelCode):
         self.request = self._opening.request  # type: ignore[method-assign]  # a prompt asks what its body says
 
     def read(self, reply: ModelReply, request: ModelRequest) -> Any:
+        if self._task.signature.item is not None:
+            return lines_of(self._structured.read(reply, str))
         return self._structured.read(reply, self._task.returns)
 
 
@@ -57,8 +60,12 @@ class _PromptDecorator:
     def __init__(self, make: Callable[[Callable[..., Any]], Task[..., Any]]) -> None:
         self._make = make
 
-    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]:
-        return cast("Task[P, R]", self._make(fn))
+    @overload
+    def __call__(self, fn: Callable[P, AsyncIterator[str]], /) -> Task[P, list[str]]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> Task[..., Any]:
+        return self._make(fn)
 
 
 def prompt(

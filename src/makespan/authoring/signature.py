@@ -17,6 +17,7 @@ import msgspec
 
 from makespan.authoring.provide import check_needs, check_order, injections, not_an_argument
 from makespan.authoring.ref import Ref
+from makespan.authoring.yielding import item_type
 from makespan.codec import MAX_DEPTH, Codec, Hooks, NotEncodable, check_plain, refuse_secrets
 from makespan.errors import GraphError, suggestion
 from makespan.files import File
@@ -79,6 +80,10 @@ class Signature:
         self.names = {p.name: i for i, p in enumerate(self.parameters)}
         self.positional = sum(p.kind is not inspect.Parameter.KEYWORD_ONLY for p in self.parameters)
         self.returns = hints.get("return", Any) if result is MISSING else result
+        self.item = item_type(self.returns)
+        """Type of what the function yields; None where it gives its result at once."""
+        if self.item is not None:
+            self.returns = list[self.item]  # type: ignore[name-defined]  # made at run time
         self.result = hooks.codec(type(None) if self.returns is None else self.returns)
         self._hooks = hooks
         fields = {p.name: p.annotation for p in self.parameters}

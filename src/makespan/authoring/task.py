@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from hashlib import blake2b
 from math import isfinite
 from types import CellType, CodeType
@@ -24,6 +24,7 @@ from makespan.authoring.place import InsideTask, Place, current
 from makespan.authoring.ref import Ref, unbound
 from makespan.authoring.signature import AuthoringHooks, Signature
 from makespan.authoring.undoing import undo_of
+from makespan.authoring.yielding import collected
 from makespan.codec import NotEncodable
 from makespan.errors import EngineBug, GraphError, qualified_name, suggestion
 from makespan.files import ROOM, mentions_file, remove_workdir
@@ -108,6 +109,8 @@ class Task(Generic[P, T_co]):
             return place.call(self, args, kwargs)
         if place is None:
             return unbound(self, args, kwargs)
+        if isinstance(place, Place):  # one that makes calls in its own way; rare, so it comes last
+            return place.call(self, args, kwargs)
         assert isinstance(place, InsideTask)
         raise GraphError(
             f"the task {self.key!r} is called inside the task {place.key!r}: call `{self.__name__}.fn(...)` for the "
@@ -212,7 +215,7 @@ class Task(Generic[P, T_co]):
 
     @property
     def is_async(self) -> bool:
-        return inspect.iscoroutinefunction(self.fn)
+        return inspect.iscoroutinefunction(self.fn) or inspect.isasyncgenfunction(self.fn)
 
     @property
     def where(self) -> str:
@@ -388,6 +391,11 @@ class FunctionCode:
         self._encode = task.signature.result.encode
         self.injects = task.signature.injected
         self._gives_files = mentions_file(task.returns)
+        self._item = None
+        if inspect.isasyncgenfunction(task.fn):
+            if task.signature.item is None:
+                raise GraphError(f"{task.key} yields: annotate what, `-> AsyncIterator[str]`")
+            self._item = HOOKS.codec(task.signature.item).encode
         self.key = task.key
         self.target = task.target
         self.executor = _executor(task)
@@ -417,7 +425,10 @@ class FunctionCode:
             values = self._decode(args)
             if self.injects:
                 values.update(self._injected(info))
-            value = await self._fn(**values)
+            if self._item is None:
+                value = await self._fn(**values)
+            else:
+                value = await collected(self._fn(**values), self._item, info)
             if self._gives_files:  # reading and syncing their content is no work for the loop
                 return await asyncio.to_thread(self._produced, value)
             return self._produced(value)
@@ -456,6 +467,8 @@ class _TaskDecorator:
     @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
     @overload
+    def __call__(self, fn: Callable[P, AsyncIterator[R]], /) -> Task[P, list[R]]: ...
+    @overload
     def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
     def __call__(self, fn: Callable[..., Any], /) -> Task[..., Any]:
         return Task(fn, self._given)
@@ -463,6 +476,8 @@ class _TaskDecorator:
 
 @overload
 def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+@overload
+def task(fn: Callable[P, AsyncIterator[R]], /) -> Task[P, list[R]]: ...
 @overload
 def task(fn: Callable[P, R], /) -> Task[P, R]: ...
 @overload

@@ -59,6 +59,10 @@ class Toolbox:
             self._tasks[name] = task.as_tool()
         self.tools = tuple(described(name, task) for name, task in self._tasks.items())
 
+    def task(self, name: str) -> Task[..., Any]:
+        """The task behind a tool's name."""
+        return self._tasks[name]
+
     def call(self, place: Place, call: ToolCall) -> Ref[Any]:
         """The task's call that the model asked for. Raises Misuse when it cannot be made."""
         task = self._tasks.get(call.name)

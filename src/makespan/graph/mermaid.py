@@ -26,6 +26,7 @@ SHAPES = {
     Kind.MAP: ("[/", "/]"),
     Kind.TIMER: ("((", "))"),
     Kind.SIGNAL: (">", "]"),
+    Kind.EDIT: ("{{", "}}"),
 }
 UNSAFE = re.compile(r"[^\w .,:/=!?-]|^-|\.(?= )")
 """Outside words and signs; and what Markdown would take for a list (`- a`, `1. a`)."""

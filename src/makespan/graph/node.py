@@ -35,6 +35,8 @@ class Kind(IntEnum):
     """Ends `delay_ns` after it became ready, or when its arguments say, with None."""
     SIGNAL = 6
     """Ends with the message it waits for; a question is one whose message is a person's answer."""
+    EDIT = 7
+    """Changes the graph as its arguments say, in the turn in which it is ready; its value is the verdict."""
 
 
 class Mode(IntEnum):

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from makespan.graph.check import misshapen
-from makespan.graph.edit import apply
+from makespan.graph.edit import AddTasks, Edit, apply
 from makespan.graph.graph import EditRefused as Refused
 from makespan.graph.graph import Graph, Refusal, name_of
 from makespan.graph.node import Node, Scope, copied
@@ -19,6 +21,7 @@ from makespan.machine.observations import EditAsked
 from makespan.machine.realised import realised
 from makespan.machine.records import Status, TaskState
 from makespan.machine.requests import add_node
+from makespan.machine.resolve import arguments
 from makespan.machine.state import State
 from makespan.values import ROOT_SCOPE, TaskId
 
@@ -26,23 +29,114 @@ if TYPE_CHECKING:
     from makespan.machine.machine import Machine
 
 
+class Change(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Arguments of an EDIT task."""
+
+    edit: Edit
+    author: str = ""
+    why: str = ""
+    refused: str = ""
+    """Why it makes no sense, where its author's side has found that already: then it is only put on record."""
+    detail: str = ""
+
+
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Value of an EDIT task. `reason` is empty for an edit that was applied."""
+
+    reason: str = ""
+    detail: str = ""
+
+
+_change = msgspec.msgpack.Decoder(Change)
+
+
 def decide(machine: Machine, asked: EditAsked) -> None:
-    """Apply an edit as facts, or refuse it with a typed reason. A refused edit leaves nothing behind."""
-    state, kind = machine.state, type(asked.edit).__name__
-    if state.edits >= state.limits.edits:
-        machine.emit(
-            EditRefused(machine.now, asked.author, kind, "limit", f"the limit `edits` is {state.limits.edits}")
-        )
-        return
-    before = realised(state)
-    started = frozenset(TaskId(t.spec.id) for t in state.tasks if _has_started(state, t))
+    """An edit from outside: as facts, or refused with a typed reason. A refused edit leaves nothing behind."""
+    _judge(machine, Change(asked.edit, asked.author, asked.why))
+
+
+def decide_task(machine: Machine, task: TaskState) -> None:
+    """An edit that a body asked for: its verdict is the value of its task, which ends in this turn."""
     try:
-        after = apply(before, asked.edit, started, max_tasks=state.limits.tasks)
-        _refuse_nonsense(machine, before, after)
-    except Refused as refusal:
-        machine.emit(EditRefused(machine.now, asked.author, kind, str(refusal.reason), str(refusal)))
+        change = _change.decode(arguments(machine.state, task))
+    except (LookupError, msgspec.MsgspecError) as error:
+        machine.fail(task, "makespan.errors.GraphError", f"what this edit should change cannot be read: {error}")
         return
-    _emit_difference(machine, before, after, asked.author, kind)
+    verdict = _judge(machine, change, task)
+    machine.succeed(task, msgspec.msgpack.encode(verdict))
+
+
+def _judge(machine: Machine, change: Change, by: TaskState | None = None) -> Verdict:
+    state, kind, author = machine.state, type(change.edit).__name__, change.author
+    number = -1 if by is None else by.number
+    try:
+        if change.refused:
+            machine.emit(EditRefused(machine.now, author, kind, change.refused, change.detail, number))
+            return Verdict(change.refused, change.detail)
+        if state.edits >= state.limits.edits:
+            raise Refused(Refusal.LIMIT, f"the limit `edits` is {state.limits.edits}")
+        if type(change.edit) is AddTasks:
+            nodes = _additions(machine, change.edit)
+            machine.emit(EditApplied(machine.now, author, kind, len(nodes), change.why, number))
+            _emit_scopes(machine, [scope for scope in change.edit.scopes if scope.id not in state.scope_index])
+            for node in nodes:
+                add_node(machine, node, state.scope_index[node.scope])
+            return Verdict()
+        before = realised(state)
+        started = frozenset(TaskId(t.spec.id) for t in state.tasks if _has_started(state, t))
+        after = apply(before, change.edit, started, max_tasks=state.limits.tasks)
+        _refuse_nonsense(machine, before, after, by)
+    except Refused as refusal:
+        machine.emit(EditRefused(machine.now, author, kind, str(refusal.reason), refusal.problem, number))
+        return Verdict(str(refusal.reason), refusal.problem)
+    _emit_difference(machine, before, after, change, number)
+    return Verdict()
+
+
+def _additions(machine: Machine, edit: AddTasks) -> list[Node]:
+    """New tasks in an order in which each comes after those it reads. Cost: O(edit), whatever the size of the run.
+
+    Raises:
+        Refused: with the reason for which they make no sense here.
+    """
+    state = machine.state
+    if len(state.tasks) + len(edit.nodes) > state.limits.tasks:
+        raise Refused(Refusal.LIMIT, f"the graph may have at most {state.limits.tasks} tasks")
+    scopes = _known_scopes(state, edit) if edit.scopes else state.scope_index
+    new = {node.id for node in edit.nodes}
+    for node in edit.nodes:
+        if node.id in state.index or len(new) < len(edit.nodes):
+            raise Refused(Refusal.DUPLICATE, f"task {name_of(node)} is already in the graph")
+        if node.scope not in scopes:
+            raise Refused(Refusal.DANGLING, f"task {name_of(node)} is in a scope that is not there")
+        for source in node.sources:
+            if source.task not in state.index and source.task not in new:
+                raise Refused(
+                    Refusal.DANGLING, f"task {name_of(node)} needs {source.task.hex()[:8]}, which is not there"
+                )
+        for problem in misshapen(node, 0):
+            raise Refused(Refusal.INVALID, problem.message)
+    return _in_run_order(state, list(edit.nodes))
+
+
+def _known_scopes(state: State, edit: AddTasks) -> set[bytes]:
+    """Ids of the scopes there will be. Raises Refused for one without a parent, or too deep."""
+    known = set[bytes](state.scope_index)
+    depths: dict[bytes, int] = {}
+    waiting = [scope for scope in edit.scopes if scope.id not in known]
+    while waiting:
+        fitting = [scope for scope in waiting if scope.parent in known]
+        if not fitting:
+            raise Refused(Refusal.DANGLING, f"scope {waiting[0].name!r} is in a scope that is not there")
+        for scope in fitting:
+            number = state.scope_index.get(scope.parent)
+            depth = (depths[scope.parent] if number is None else state.scopes[number].depth) + 1
+            if depth > state.limits.depth:
+                raise Refused(Refusal.LIMIT, f"scopes nest deeper than the limit `depth` ({state.limits.depth})")
+            depths[scope.id] = depth
+            known.add(scope.id)
+            waiting.remove(scope)
+    return known
 
 
 def _has_started(state: State, task: TaskState) -> bool:
@@ -50,28 +144,35 @@ def _has_started(state: State, task: TaskState) -> bool:
     return is_undoing or task.status > Status.READY or bool(task.attempt) or task.number in state.maps
 
 
-def _refuse_nonsense(machine: Machine, before: Graph, after: Graph) -> None:
-    """Refuse what only this run knows to be wrong: shapes nobody checked yet, and tasks that somebody waits for."""
+def _refuse_nonsense(machine: Machine, before: Graph, after: Graph, by: TaskState | None) -> None:
+    """Refuse what only this run knows to be wrong: shapes nobody checked yet, and tasks that somebody waits for.
+
+    A body knows what it waits for: its own edits may change that.
+    """
     state = machine.state
+    home = -1 if by is None else state.scopes[by.spec.scope].home
     for node in after:
         old = before.get(node.id)
         if old == node:
             continue
         for problem in misshapen(node, 0):
             raise Refused(Refusal.INVALID, problem.message)
-        if old is not None and not _only_rewired(old, node) and _is_asked_for(machine, node.id):
+        if old is not None and not _only_rewired(old, node) and _is_asked_for(machine, node.id, home):
             raise Refused(Refusal.DANGLING, f"a running workflow asked for {name_of(old)}: only its inputs may change")
     for node in before:
         if node.id in after:
             continue
         if state.started is not None and node.id == state.started.root:
             raise Refused(Refusal.DANGLING, f"the run's result is that of task {name_of(node)}")
-        if _is_asked_for(machine, node.id):
+        if _is_asked_for(machine, node.id, home):
             raise Refused(Refusal.DANGLING, f"a running workflow asked for task {name_of(node)}")
 
 
-def _is_asked_for(machine: Machine, task: TaskId) -> bool:
-    number = machine.state.index[task]
+def _is_asked_for(machine: Machine, task: TaskId, home: int) -> bool:
+    """Whether the body of a workflow asked for a task; `home` is the scope of the one that edits."""
+    state, number = machine.state, machine.state.index[task]
+    if home >= 0 and state.scopes[state.tasks[number].spec.scope].home == home:
+        return False
     return number in machine.replay.claimed or machine.replay.waits_for_claim(number)
 
 
@@ -79,13 +180,14 @@ def _only_rewired(old: Node, new: Node) -> bool:
     return copied(old, sources=new.sources, args=new.args) == new
 
 
-def _emit_difference(machine: Machine, before: Graph, after: Graph, author: str, kind: str) -> None:
+def _emit_difference(machine: Machine, before: Graph, after: Graph, change: Change, by: int) -> None:
     """The facts that lead from one graph to the other. A task changed in more than its inputs gets a new number."""
     state, index = machine.state, machine.state.index
     added = [node for node in after if node.id not in before]
     changed = [(old, node) for node in after if (old := before.get(node.id)) is not None and old != node]
     exchanged = {node.id: node for old, node in changed if not _only_rewired(old, node)}
-    machine.emit(EditApplied(machine.now, author, kind, len(added) + len(exchanged)))
+    kind, count = type(change.edit).__name__, len(added) + len(exchanged)
+    machine.emit(EditApplied(machine.now, change.author, kind, count, change.why, by))
     _emit_scopes(machine, [scope for scope in after.scopes.values() if scope.id not in before.scopes])
     for task in exchanged:
         _remove(machine, index[task])
@@ -138,7 +240,9 @@ def _in_run_order(state: State, nodes: list[Node]) -> list[Node]:
     waiting, ordered, placed = {node.id: node for node in nodes}, list[Node](), set(state.index)
     while waiting:
         ready = [node for node in waiting.values() if all(source.task in placed for source in node.sources)]
-        assert ready, "an applied edit is acyclic"
+        if not ready:
+            names = ", ".join(name_of(node) for node in list(waiting.values())[:5])
+            raise Refused(Refusal.CYCLE, f"these tasks would need each other: {names}")
         for node in ready:
             ordered.append(node)
             placed.add(node.id)

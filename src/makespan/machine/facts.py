@@ -225,6 +225,10 @@ class EditApplied(_Fact, frozen=True, tag=17):
     author: str
     kind: str
     tasks: int = 0
+    why: str = ""
+    """What its author says for it."""
+    by: int = -1
+    """The EDIT task that asked for it; -1 for an edit from outside."""
 
 
 class EditRefused(_Fact, frozen=True, tag=18):
@@ -233,6 +237,8 @@ class EditRefused(_Fact, frozen=True, tag=18):
     kind: str
     reason: str
     detail: str = ""
+    by: int = -1
+    """As in `EditApplied`."""
 
 
 class TaskRemoved(_Fact, frozen=True, tag=19):

@@ -138,6 +138,8 @@ class Machine:
         """Mailboxes to look into: a message came, or somebody listens."""
         self.asked: list[int] = []
         """Tasks that waited for an approval in this life."""
+        self.held: dict[int, int] = {}
+        """Task that must not start → the WORKFLOW task whose body thinks about it."""
         self.joined: dict[int, joins.JoinState] = {}
         self.returned: dict[int, tuple[bytes | None, ErrorRecord | None]] = {}
         self.causes: dict[int, int] = {}
@@ -310,6 +312,10 @@ class Machine:
         """(Re)start the live body of a workflow task that is running."""
         starting.run_body(self, task)
 
+    def step_back(self, task: TaskState) -> None:
+        """A ready task does not start now: it gives back what it holds and leaves its lines."""
+        starting.hold_nothing(self, task)
+
     def watch_deadline(self, scope: int) -> None:
         """Put a scope's deadline on the heap, if it has one."""
         deadlines.watch_deadline(self, scope)
@@ -364,6 +370,8 @@ class Machine:
         task = self.state.tasks[number]
         if task.status != _WAITING or task.unmet or self.replay.holds(number):
             return
+        if self.held and number in self.held:
+            return
         if task.spec.when and not self._guard_allows(task):
             return
         kind = task.kind
@@ -382,6 +390,8 @@ class Machine:
             joins.expand(self, task)
         elif kind == Kind.SIGNAL:
             signals.listen(self, task)
+        elif kind == Kind.EDIT:
+            edits.decide_task(self, task)
 
     def _guard_allows(self, task: TaskState) -> bool:
         try:

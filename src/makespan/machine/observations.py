@@ -97,6 +97,7 @@ class CancelAsked(_Observation, frozen=True, gc=False):
 class EditAsked(_Observation, frozen=True, gc=False):
     edit: Edit
     author: str = ""
+    why: str = ""
 
 
 class ReopenAsked(_Observation, frozen=True, gc=False):
@@ -122,6 +123,8 @@ class Sent(_Observation, frozen=True, gc=False):
     value: bytes
     message_id: str
     author: str = ""
+    sync: bool = True
+    """Whether it must survive a power cut; what a task of the run says need not: it says it again."""
 
 
 class Answered(_Observation, frozen=True, gc=False):
@@ -258,6 +261,23 @@ class CancelTask(msgspec.Struct, frozen=True, gc=False):
     task: TaskId
 
 
+class HoldTasks(msgspec.Struct, frozen=True, gc=False):
+    """Tasks that have not started must not, until they are let go: their body thinks about changing them.
+
+    No fact: a resumed body asks for it again before anything starts.
+    """
+
+    tasks: tuple[TaskId, ...]
+    body: TaskId
+    """The WORKFLOW task whose body asks; its end lets them go."""
+
+
+class LetGo(msgspec.Struct, frozen=True, gc=False):
+    """Held tasks may start."""
+
+    tasks: tuple[TaskId, ...]
+
+
 class BodyEnded(msgspec.Struct, frozen=True, gc=False):
     """A body returned `value` or raised `error`; its task ends when all tasks of its scope ended."""
 
@@ -268,7 +288,7 @@ class BodyEnded(msgspec.Struct, frozen=True, gc=False):
     """The task whose failure the error is, as far as the exception tells."""
 
 
-Request = AddTask | AddScope | CloseScope | CancelTask | BodyEnded
+Request = AddTask | AddScope | CloseScope | CancelTask | HoldTasks | LetGo | BodyEnded
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):

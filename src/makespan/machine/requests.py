@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Declaration, Effect, Kind, Mode, Node
-from makespan.machine import retrying, signals
+from makespan.machine import holding, retrying, signals
 from makespan.machine.facts import (
     DecisionMade,
     DeclarationAdded,
@@ -25,6 +25,8 @@ from makespan.machine.observations import (
     CancelTask,
     CloseScope,
     Finished,
+    HoldTasks,
+    LetGo,
     Request,
 )
 from makespan.machine.opening import task_added
@@ -271,6 +273,8 @@ def _body_ended(machine: Machine, request: BodyEnded) -> None:
     if task.is_final:
         return
     machine.returned[request.task] = (request.value, request.error)
+    if machine.held:
+        holding.let_go_all(machine, request.task)
     if request.cause is not None:
         machine.causes[request.task] = state.index.get(request.cause, -1)
     number = state.scope_index[task.spec.id]
@@ -386,5 +390,7 @@ _TAKE: dict[type, Callable[[Machine, Any], None]] = {
     AddScope: _add_scope,
     CloseScope: _close_scope,
     CancelTask: _cancel_task,
+    HoldTasks: holding.hold,
+    LetGo: holding.let_go,
     BodyEnded: _body_ended,
 }

@@ -130,16 +130,16 @@ def sent(machine: Machine, seen: Sent) -> None:
     if seen.message_id in state.message_ids:
         return
     untaken = sum(map(len, state.mailboxes.values()))
-    number = _received(machine, seen.name, seen.value, seen.message_id, seen.author)
+    number = _received(machine, seen.name, seen.value, seen.message_id, seen.author, sync=seen.sync)
     if untaken >= state.limits.messages:
         limit = f"{untaken} messages wait to be taken; the limit `messages` is {state.limits.messages}"
         machine.emit(MessageRefused(number, machine.now, limit))
     machine.mail.append(seen.name)
 
 
-def _received(machine: Machine, name: str, value: bytes, message_id: str, author: str) -> int:
+def _received(machine: Machine, name: str, value: bytes, message_id: str, author: str, *, sync: bool = True) -> int:
     machine.emit(MessageReceived(machine.now, name, machine.keep(value), message_id, author))
-    machine.out.sync = True
+    machine.out.sync = machine.out.sync or sync
     return len(machine.state.messages) - 1
 
 

@@ -9,7 +9,14 @@ from typing import Any, Protocol
 import msgspec
 
 from makespan.errors import ErrorRecord, GraphError, record_of
-from makespan.machine.observations import AttemptRaised, AttemptStopped, AttemptSucceeded, Observation, StartAttempt
+from makespan.machine.observations import (
+    AttemptRaised,
+    AttemptStopped,
+    AttemptSucceeded,
+    Observation,
+    Sent,
+    StartAttempt,
+)
 from makespan.ports import AttemptInfo, Cancellable, Produced, Services, TaskCode, World
 from makespan.redaction import KNOWN
 from makespan.runtime.emitting import Outbox
@@ -83,6 +90,7 @@ class Attempts:
         """The attempt that runs inline right now."""
         self._outbox, self._session = outbox, session
         self._put = None if outbox is None else outbox.put
+        self._mail = self.mail
         if outbox is not None:
             outbox.is_open = self._is_open
         self.deadline_ns: int | None = None
@@ -130,6 +138,7 @@ class Attempts:
             files=self._files,
             units=self._units(*attempt) if options.needs and self._units is not None else None,
             number=command.task,
+            mail=self._mail,
         )
         if command.reserved:
             self._reserved[attempt] = command.reserved
@@ -249,6 +258,12 @@ class Attempts:
     def _is_open(self, attempt: tuple[int, int]) -> bool:
         """Whether what the attempt emits still belongs to a running task."""
         return (attempt in self._running and attempt not in self._stopped) or attempt == self._inline
+
+    def mail(self, attempt: tuple[int, int], name: str, value: bytes, message_id: str) -> None:
+        """A message of a running attempt to its own run. It need not be synced: an attempt that is repeated says it
+        again."""
+        if self._is_open(attempt):
+            self._post(Sent(self._now(), name, value, message_id, sync=False))
 
     def _silence(self, attempt: tuple[int, int]) -> None:
         """Pass on what the attempt has emitted; it is about to end."""

@@ -71,7 +71,7 @@ class WorkerPool:
             return self._settled(worker, reply, info)
 
     def _packed(self, target: str, args: bytes, info: AttemptInfo) -> bytes:
-        call = Call(target, args, msgspec.structs.replace(info, services=None, outbox=None, injected=None))
+        call = Call(target, args, msgspec.structs.replace(info, services=None, outbox=None, injected=None, mail=None))
         try:
             split_target(target)
             return pack(call, self._max_frame_bytes, what=f"arguments of {info.key}")
