@@ -270,7 +270,7 @@ class Engine:
             return self._runs[run_id]
         _, state = self.stored.folded(run_id)
         if state.status in FINAL and not options.get("retry"):
-            return self.get(run_id)
+            return self._runs.get(run_id) or self._at_rest(run_id, workflow)
         check_can_go_on(state, options, self.policies, self.broker.budgets)
         if state.reason in REFUSALS:
             self.upkeep.breakers.reset()
@@ -301,13 +301,17 @@ class Engine:
         self._must_be_open()
         if run_id in self._runs:
             return self._runs[run_id]
-        run = self.stored.at_rest(run_id)
+        return self._at_rest(run_id)
+
+    def _at_rest(self, run_id: str, code: Task[..., Any] | None = None) -> Run[Any]:
+        run = self.stored.at_rest(run_id, code)
         run.room = self.room
         self._connect(run)
         return run
 
     def _connect(self, run: Run[Any]) -> None:
         run.post_request = lambda kind, said, id: self._request(run.id, kind, said, id)
+        run.waiting_edits = lambda: self.upkeep.waiting_edits(run.id)
         run.feed = self.updates
 
     def updates(

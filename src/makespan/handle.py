@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar, get_args
+from uuid import uuid4
 
 import msgspec
 
@@ -33,6 +34,7 @@ from makespan.machine.records import TaskState
 from makespan.machine.state import State
 from makespan.models import structured, template
 from makespan.ports import TaskCode
+from makespan.planners.asked import BUILT_IN, AskedEdit, asked_edit, said_edits
 from makespan.result import Result
 from makespan.runtime.drive import Driver, Watcher
 from makespan.runtime.emitting import Outbox
@@ -49,6 +51,7 @@ T_co = TypeVar("T_co", covariant=True)
 Answer = str | tuple[str, Any]
 """What a person says about a task of unknown outcome: retry, run, skip, or ("happened", what it returned)."""
 
+_EDITS = get_args(Edit)
 STRUCTURED = Structured(structured.schema_of, structured.read, structured.reask, structured.REASKABLE, template.render)
 
 
@@ -78,6 +81,8 @@ class Run(Generic[T_co]):
         self.workflow: Any = None
         """What it runs; None where the code is not at hand."""
         self.post_request: Callable[[str, dict[str, Any], str | None], bool] = _not_open
+        self.waiting_edits: Callable[[], Sequence[Observation]] = tuple
+        """Takes the edits that were asked for while nobody drove the run."""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.on_done: Callable[[], Awaitable[None]] | None = None
         """Awaited by the waiter when the run is over: closes an engine that was opened for this run alone."""
@@ -139,9 +144,35 @@ class Run(Generic[T_co]):
         if not self.done.done():
             self.driver.post(Interrupted(self.driver.clock(), why))
 
-    def edit(self, edit: Edit, author: str = "") -> None:
-        """Change the graph while it runs; a refused edit is recorded with its reason."""
-        self.driver.post(EditAsked(self.driver.clock(), edit, author))
+    def edit(
+        self,
+        edit: Edit | Sequence[Any] | Mapping[str, Any],
+        author: str = "",
+        *,
+        why: str = "",
+        plan: str | bool | None = None,
+        seen: int | None = None,
+        id: str | None = None,
+    ) -> AskedEdit:
+        """Change the plan or the graph while it runs: all of it, or nothing. `await` gives the verdict.
+
+        What has started is never altered. A refused edit is recorded with its reason.
+
+        Args:
+            edit: an edit of the graph, or changes by names as `makespan edit` takes them: `[{"drop": "3"}]`.
+            plan: which of the run's live plans, by name; the only one unless given, and False for the graph.
+            seen: the plan's revision that its author looked at; what others changed since is refused as `stale`.
+            id: sent again with the same id it is the same edit.
+        Raises:
+            UsageError: the run has ended, or the changes have no JSON form.
+        """
+        request = id or uuid4().hex
+        if isinstance(edit, _EDITS):
+            self.driver.post(EditAsked(self.driver.clock(), edit, author, why, request))
+        else:
+            said = {"edits": said_edits(edit), "author": author, "why": why, "plan": plan, "seen": seen}
+            self.post_request("edit", said, request)
+        return AskedEdit(self.updates, request)
 
     def reopen(self, task: bytes, author: str = "") -> None:
         """Do a finished task again, under a new idempotency key, and what was made from its result."""
@@ -167,10 +198,23 @@ class Run(Generic[T_co]):
         """
         return self.post_request("answer", {"task": task, "value": value, "author": author, "why": why}, id)
 
+    def observed(self, kind: str, body: bytes, at: int) -> Observation | None:
+        """A request of another process as an observation; None for kinds this version does not know."""
+        if kind == "edit":
+            return asked_edit(msgspec.json.decode(body), at, self.machine, self.bodies, self._beside())
+        return observed(kind, body, at)
+
+    def _beside(self) -> list[Task[..., Any]]:
+        """Tasks that edits may call besides those that the run knows: of the module in which its workflow is."""
+        names = getattr(getattr(self.workflow, "fn", None), "__globals__", {})
+        return [*BUILT_IN, *(each for each in list(names.values()) if isinstance(each, Task))]
+
     def task_of(self, key: str) -> Task[..., Any] | None:
-        """The task behind a key: as a body named it, or where the run says that the code is (its bodies may be over
-        and something is still to be undone)."""
+        """The task behind a key: as a body named it, one that an edit may have called, or where the run says that the
+        code is (its bodies may be over and something is still to be undone)."""
         task = self.registry.get(key)
+        if task is None:
+            task = next((each for each in self._beside() if each.key == key), None)
         if task is None:
             target = code_targets(self.state).get(key, "")
             try:

@@ -85,7 +85,9 @@ def next_life(
 
     def first() -> Turn:
         now = run.driver.clock()
-        return run.machine.resume(now, retry=again, decided=decided, **turn_options(options, now))
+        return run.machine.resume(
+            now, retry=again, decided=decided, asked=run.waiting_edits, **turn_options(options, now)
+        )
 
     kept = [number for number in stale(state, template.nodes) if number not in again]
     return Life(run, state.started, first, kept)

@@ -43,11 +43,16 @@ class StoredRuns:
             raise UsageError(f"run {run_id!r} was cut before its first commit; start it again")
         return row, state
 
-    def at_rest(self, run_id: str) -> Run[Any]:
-        """The handle of a run that nobody drives here. Raises UsageError as `folded` does."""
+    def at_rest(self, run_id: str, code: Task[..., Any] | None = None) -> Run[Any]:
+        """The handle of a run that nobody drives here. Raises UsageError as `folded` does.
+
+        Args:
+            code: its workflow; found by the recorded target unless given.
+        """
         row, state = self.folded(run_id)
         try:
-            returns: Any = find_code(state.started.target if state.started else "").returns
+            known = find_code(state.started.target if state.started else "") if code is None else code
+            returns: Any = known.returns
         except Exception:  # noqa: BLE001 - whatever importing user code raises
             returns = Any  # the code is not at hand: the output is shown as plain data
         run: Run[Any] = Run(Lease(run_id, row.number, row.epoch), state, Registry(), returns, self.store)

@@ -5,16 +5,16 @@ Nothing is done while no run lives. Other processes are seen through the store a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from makespan.breakers import Breakers
 from makespan.capacity import why_denied
 from makespan.errors import JournalError, LeaseLost
-from makespan.handle import Run, observed
+from makespan.handle import Run
 from makespan.logs import logger
 from makespan.machine.broker import Broker, Held
-from makespan.machine.observations import Denied, Granted
+from makespan.machine.observations import Denied, Granted, Observation
 from makespan.machine.resources import BUDGET, Holder
 from makespan.ports import Timer, World
 from makespan.runtime.caching import Awaited
@@ -108,17 +108,28 @@ class Upkeep:
 
     def read_inbox(self, live: Sequence[str]) -> None:
         """Hand what was asked of these runs to their machines."""
+        for run, observation in self._taken(live):
+            run.driver.post(observation)
+
+    def waiting_edits(self, run_id: str) -> list[Observation]:
+        """Edits that were asked for while nobody drove the run: taken by the turn that is being made."""
+        return [observation for _, observation in self._taken([run_id], "edit")]
+
+    def _taken(self, live: Sequence[str], only: str = "") -> Iterator[tuple[Run[Any], Observation]]:
+        """What these runs have not looked at yet, each once; it leaves the store with the next commit of its run."""
         for request in self._journal.requests(live):
             run = self._runs.get(request.run_id)
             if run is None or request.number in run.requests_seen or run.done.done():
                 continue
+            if only and request.kind != only:
+                continue
             if run.is_queued and request.kind not in ("cancel", "interrupt"):
                 continue  # it hears them when its turn has come
             run.requests_seen.add(request.number)
-            observation = observed(request.kind, request.body, run.driver.clock())
+            observation = run.observed(request.kind, request.body, run.driver.clock())
             run.driver.requests_done.append(request.number)
             if observation is not None:
-                run.driver.post(observation)
+                yield run, observation
 
     def _observe_ledger(self) -> None:
         if self._broker.waiting:

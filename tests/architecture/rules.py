@@ -64,7 +64,20 @@ DEPTH = {package: depth for depth, line in enumerate(LAYERS) for package in line
 ABOVE_APP = {package for package in DEPTH if DEPTH[package] < DEPTH["entry"]}
 
 PURE = frozenset(
-    {"values", "errors", "redaction", "draws", "graph", "machine", "profiles", "sim", "passes", "policies", "traces"}
+    {
+        "values",
+        "errors",
+        "redaction",
+        "draws",
+        "graph",
+        "machine",
+        "profiles",
+        "sim",
+        "memory",
+        "passes",
+        "policies",
+        "traces",
+    }
 )
 """No clock, no chance, no I/O, nothing to await. `ports` is held to the same, but its Protocols are async."""
 

@@ -39,7 +39,7 @@ SUMMARY = """# makespan
 - Options never stand among a call's arguments: they go to the decorator, to `task.options(...)`, or to `run`/`start`.
 - Test with `ms.testing.run(call, fakes=, inbox=, answers=, models=, crash_at="each").output`.
 """
-ROW = re.compile(r"^\| \[(?P<page>[\w-]+\.md)\]\([\w.-]+\) \| (?P<about>.+?) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| \[(?P<page>[\w/-]+\.md)\]\([\w./-]+\) \| (?P<about>.+?) \|$", re.MULTILINE)
 HEADING = re.compile(r"^## (?P<title>.+)$", re.MULTILINE)
 ATTRIBUTES = re.compile(r"self\.([a-z]\w*)(?::[^=]+)? = ")
 INNER = {

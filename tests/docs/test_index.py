@@ -9,7 +9,7 @@ import makespan as ms
 from tests.docs.llms_text import llms_text
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 LINK = re.compile(r"\]\((?P<target>[^)#\s]+)(?:#[\w-]+)?\)")
 
 
@@ -24,7 +24,7 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
 def test_every_page_is_in_the_index_and_in_llms_txt() -> None:
     index, listed = (ROOT / "docs" / "README.md").read_text(encoding="utf-8"), llms_text()
 
-    names = [page.name for page in PAGES if page.name != "README.md"]
+    names = [page.relative_to(ROOT / "docs").as_posix() for page in PAGES if page.name != "README.md"]
     assert [name for name in names if f"({name})" not in index] == []
     assert [name for name in names if f"(docs/{name})" not in listed] == []
 

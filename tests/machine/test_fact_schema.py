@@ -33,8 +33,8 @@ FACTS = """
 14 AttemptUnknown: task at why lingers
 15 LateResult: task at value error cost usage attempt
 16 MapExpanded: task at outputs
-17 EditApplied: at author kind tasks why by
-18 EditRefused: at author kind reason detail by
+17 EditApplied: at author kind tasks why by request
+18 EditRefused: at author kind reason detail by why request
 19 TaskRemoved: task at
 20 TaskRewired: task args sources
 21 LimitReached: scope at limit allowed used
@@ -96,7 +96,7 @@ def test_what_is_stored_by_name_has_a_default_for_every_field_that_may_be_missin
 
 def test_numbers_of_modes_and_kinds_stay() -> None:
     assert [mode.name for mode in Mode] == ["VALUE", "AFTER", "OUTCOME"]
-    assert [kind.name for kind in Kind] == ["CALL", "WORKFLOW", "VALUE", "FIRST", "MAP", "TIMER", "SIGNAL"]
+    assert [kind.name for kind in Kind] == ["CALL", "WORKFLOW", "VALUE", "FIRST", "MAP", "TIMER", "SIGNAL", "EDIT"]
     assert [effect.name for effect in Effect] == ["PURE", "IDEMPOTENT", "IRREVERSIBLE"]
     assert [errors.name for errors in Errors] == ["RAISE", "KEEP", "DROP"]
 

@@ -17,7 +17,7 @@ import msgspec
 
 from makespan.authoring.context import BodyContext, running_body
 from makespan.authoring.failures import culprit, raisable
-from makespan.authoring.items import items_of
+from makespan.authoring.items import Hearing, items_of
 from makespan.authoring.loop import BodyLoop, TimerHandle
 from makespan.authoring.place import Place, Registry, current, models_here
 from makespan.authoring.ref import Ref, Several
@@ -53,6 +53,8 @@ class LiveBodies:
         self._received: set[TaskId] = set()
         self._bodies: dict[int, asyncio.Task[Any]] = {}
         self._contexts: dict[int, BodyContext] = {}
+        self.hearings: dict[TaskId, Hearing] = {}
+        """What tasks that yield have said, where a body reads it."""
         self._scope_ends: dict[ScopeId, Callable[[ErrorRecord | None], None]] = {}
         self._cancelled: set[int] = set()
         self.now_ns = 0

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from makespan.authoring.place import InsideTask, Registry, current
 from makespan.authoring.provide import How, Provider
-from makespan.authoring.task import Task
+from makespan.authoring.task import HOOKS, Task
+from makespan.authoring.yielding import collected
 from makespan.codec import NotEncodable
 from makespan.errors import UsageError, suggestion
 from makespan.graph.node import Kind
@@ -106,7 +107,10 @@ class FakeCode:
     def __init__(self, task: Task[..., Any], fn: Callable[..., Any]) -> None:
         self.key, self.target = task.key, task.target
         self._fn, self._signature = fn, task.signature
+        item = task.signature.item
+        self._item = HOOKS.codec(item).encode if item is not None and inspect.isasyncgenfunction(fn) else None
         is_async = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+        is_async = is_async or self._item is not None
         self.executor: Literal["inline", "asyncio", "thread", "process"] = "asyncio" if is_async else "inline"
 
     def invoke(self, args: bytes, info: AttemptInfo) -> Produced:
@@ -120,7 +124,8 @@ class FakeCode:
     async def invoke_async(self, args: bytes, info: AttemptInfo) -> Produced:
         """Await an asynchronous fake."""
         current.set(InsideTask(self.key, info))
-        return self._produced(await self._call(args))
+        called = self._call(args)
+        return self._produced(await (called if self._item is None else collected(called, self._item, info)))
 
     def _call(self, args: bytes) -> Any:
         """In order, so that `lambda _: []` fits any name; by name after the first argument that was left out."""

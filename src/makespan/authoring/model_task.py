@@ -132,11 +132,19 @@ class ModelCode:
     def invoke(self, args: bytes, info: AttemptInfo) -> Produced:
         raise GraphError("prompts are asynchronous")
 
+    def for_model(self, request: ModelRequest, args: bytes, services: Services, name: str) -> ModelRequest:
+        """The request as one model of the list is asked it. Pure like `request`: it is priced too."""
+        return request
+
+    def lines(self, info: AttemptInfo) -> Lines:
+        """Tells what the model writes, piece by piece; the pieces are those of `read`."""
+        return Lines(Telling(info))
+
     async def invoke_async(self, args: bytes, info: AttemptInfo) -> Produced:
         """Ask the models in order until one gives an answer that fits."""
         assert info.services is not None
         current.set(InsideTask(self.key, info))
-        lines = Lines(Telling(info)) if self._task.signature.item is not None else None
+        lines = self.lines(info) if self._task.signature.item is not None else None
         request, heard = self.request(args, info.seed), Heard(info, lines)
         if request.temperature:
             request = msgspec.structs.replace(request, seed=sampling_seed(info))
@@ -144,7 +152,8 @@ class ModelCode:
         try:
             for place, name in enumerate(names):
                 try:
-                    value = await self._ask(info.services, name, request, heard, bill)
+                    asked = self.for_model(request, args, info.services, name)
+                    value = await self._ask(info.services, name, asked, heard, bill)
                     return Produced(self._encoded(value), bill.cost, bill.usage)
                 except Spent as failure:
                     if place == len(names) - 1:
@@ -206,7 +215,7 @@ class ModelCode:
         total = 0
         for name in models or self._task.declaration.options.models:
             model = services.model(name)
-            bound = model.worst_case(request)
+            bound = model.worst_case(self.for_model(request, args, services, name))
             once = services.cost(model.name, bound)
             if once:
                 prompt_tokens = bound.prompt_tokens + bound.completion_tokens + REASK_TOKENS
@@ -218,7 +227,7 @@ class ModelCode:
         request = self.request(args, 0)
         total = 0
         for name in models or self._task.declaration.options.models:
-            bound = services.model(name).worst_case(request)
+            bound = services.model(name).worst_case(self.for_model(request, args, services, name))
             once = bound.prompt_tokens + bound.completion_tokens
             total += once + reasks * (once + REASK_TOKENS + bound.completion_tokens)
         return total

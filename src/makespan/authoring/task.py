@@ -24,7 +24,7 @@ from makespan.authoring.place import InsideTask, Place, current
 from makespan.authoring.ref import Ref, unbound
 from makespan.authoring.signature import AuthoringHooks, Signature
 from makespan.authoring.undoing import undo_of
-from makespan.authoring.yielding import collected
+from makespan.authoring.yielding import check_yields, collected
 from makespan.codec import NotEncodable
 from makespan.errors import EngineBug, GraphError, qualified_name, suggestion
 from makespan.files import ROOM, mentions_file, remove_workdir
@@ -151,6 +151,7 @@ class Task(Generic[P, T_co]):
         """Parameters and result; resolved at the first use, so that annotations may be defined later."""
         if self._signature is None:
             self._signature = Signature(self.fn, self.key, HOOKS)
+            check_yields(self, self._signature.item)
         return self._signature
 
     @property
@@ -393,8 +394,6 @@ class FunctionCode:
         self._gives_files = mentions_file(task.returns)
         self._item = None
         if inspect.isasyncgenfunction(task.fn):
-            if task.signature.item is None:
-                raise GraphError(f"{task.key} yields: annotate what, `-> AsyncIterator[str]`")
             self._item = HOOKS.codec(task.signature.item).encode
         self.key = task.key
         self.target = task.target

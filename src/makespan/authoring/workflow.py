@@ -14,7 +14,7 @@ from makespan.authoring.task import P, R, T_co, Task, TaskOptions
 from makespan.authoring.trace import inline, template_of
 from makespan.errors import GraphError
 from makespan.graph.mermaid import mermaid
-from makespan.graph.node import Kind
+from makespan.graph.node import Kind, Options
 
 
 class WorkflowOptions(TaskOptions, total=False):
@@ -50,6 +50,10 @@ class Workflow(Task[P, T_co]):
                 raise GraphError(f"{name} belongs to tasks, not to the workflow {self.key}{hint}")
         self.is_traced = not inspect.iscoroutinefunction(fn)
 
+    def body(self, values: dict[str, Any], options: Options) -> Coroutine[Any, Any, Any]:
+        """What runs live. A plain one, where a plan calls it as one step, is traced inside that step."""
+        return _as_a_step(self, values) if self.is_traced else super().body(values, options)
+
     def _repr_markdown_(self) -> str:
         """Its graph, for notebooks."""
         return f"```mermaid\n{mermaid(template_of(self).graph)}\n```"
@@ -62,6 +66,10 @@ class Workflow(Task[P, T_co]):
                 return super().__call__(*args, **kwargs)
             return inline(place, self, args, kwargs)
         return super().__call__(*args, **kwargs)
+
+
+async def _as_a_step(workflow: Workflow[..., Any], values: dict[str, Any]) -> Any:
+    return await workflow(**values)
 
 
 def check_schedule(key: str, fn: Callable[..., Any], schedule: Any) -> None:

@@ -10,17 +10,19 @@ is repeated yields from the start: `Yielded.start` says which beginning an item 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from contextlib import aclosing
 from functools import lru_cache
-from typing import Any, get_args, get_origin
+from typing import Any, cast, get_args, get_origin
 
 import msgspec
 
+from makespan.errors import GraphError
 from makespan.graph.node import Declaration, Kind, Wait
+from makespan.machine.items import mailbox_of
 from makespan.ports import AttemptInfo
 
-ITEMS = "items:"
-"""Begins the names of the mailboxes for what tasks yield."""
 _STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator)
 _encode = msgspec.msgpack.encode
 
@@ -28,8 +30,9 @@ _encode = msgspec.msgpack.encode
 class Yielded(msgspec.Struct, frozen=True):
     """One item of a task that yields."""
 
-    start: str
-    """Which beginning it belongs to: an attempt, and within it a model or an answer that was given up."""
+    start: tuple[int, int, int]
+    """Which beginning it belongs to, later ones being greater: generation, attempt, and within that the answers that
+    were given up before."""
     index: int
     body: bytes
     """Encoded by the item's type."""
@@ -42,9 +45,29 @@ def item_type(annotation: Any) -> Any:
     return get_args(annotation)[0]
 
 
-def mailbox_of(task: bytes) -> str:
-    """Where the items of a task arrive."""
-    return f"{ITEMS}{task.hex()}"
+def check_yields(task: Any, item: Any) -> None:
+    """Refuse a function whose code and annotation do not agree on whether it yields, or that cannot yield here.
+
+    Raises:
+        GraphError: with what to write instead.
+    """
+    where, is_generator = task.key, inspect.isasyncgenfunction(task.fn)
+    if inspect.isgeneratorfunction(task.fn):
+        raise GraphError(f"{where} is a generator: write `async def` and `-> AsyncIterator[...]`, or return a list")
+    if item is None and is_generator:
+        raise GraphError(f"{where} yields: annotate what, `-> AsyncIterator[str]`")
+    if item is None:
+        return
+    if task.kind != Kind.CALL:
+        raise GraphError(f"{where} gives one value at its end: tasks and prompts without tools yield, it cannot")
+    if task.takes_models and item is not str:
+        raise GraphError(f"{where}: a prompt yields the lines of its answer: annotate `-> AsyncIterator[str]`")
+    if not is_generator and not task.takes_models:
+        raise GraphError(
+            f"{where} is annotated to yield but has no `yield` in an `async def`: write that, or `-> list`"
+        )
+    if task.declaration.options.hedge is not None:
+        raise GraphError(f"{where} yields: what an attempt has said cannot be taken back, so leave hedge= out")
 
 
 @lru_cache(maxsize=1024)
@@ -68,8 +91,8 @@ class Telling:
     def tell(self, body: bytes) -> None:
         """Pass one encoded item on."""
         info = self._info
+        item = Yielded((info.generation, info.attempt, self._starts), self._count, body)
         start = f"{info.generation}.{info.attempt}.{self._starts}"
-        item = Yielded(start, self._count, body)
         info.tell(self._mailbox, _encode(item), f"{info.task_id.hex()}/{start}/{self._count}")
         self._count += 1
 
@@ -77,9 +100,10 @@ class Telling:
 async def collected(items: AsyncIterator[Any], encode: Callable[[Any], bytes], info: AttemptInfo) -> list[Any]:
     """Everything a generator yields, told as it comes."""
     telling, found = Telling(info), []
-    async for item in items:
-        telling.tell(encode(item))
-        found.append(item)
+    async with aclosing(cast("AsyncGenerator[Any, None]", items)):  # its `finally` runs here, whatever happens
+        async for item in items:
+            telling.tell(encode(item))
+            found.append(item)
     return found
 
 

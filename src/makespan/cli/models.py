@@ -9,6 +9,8 @@ import click
 from makespan.cli.options import json_option
 
 if TYPE_CHECKING:
+    from makespan.models.pull import Pulled
+    from makespan.models.weights import Weights
     from makespan.services import EngineServices
 
 
@@ -39,14 +41,23 @@ def list_models(as_json: bool = False) -> int:
     return 0
 
 
-@command.command("pull", short_help="Fetch the embedded model (94 MB, once).")
+@command.command("pull", short_help="Fetch the embedded model (94 MB, once), or a larger one by name.")
+@click.argument("name", required=False)
 @json_option
-def pull_model(as_json: bool) -> int:
-    """Make sure that the embedded model is on this machine and is the file it should be."""
-    from makespan.cli.failures import say
-    from makespan.models.pull import pull
+def pull_model(name: str | None, as_json: bool) -> int:
+    """Make sure that a model is on this machine and is the file it should be.
 
-    pulled = pull()
+    Without NAME the default one, `embedded`. By name: qwen2.5-coder-1.5b (1.1 GB, Apache-2.0), which can plan.
+    """
+    from makespan.cli.failures import say
+    from makespan.models.embedded import EMBEDDED_NAME
+    from makespan.models.pull import pull
+    from makespan.models.weights import weights_of
+
+    if name in (None, "embedded", EMBEDDED_NAME):
+        pulled, name = pull(), "embedded"
+    else:
+        pulled = _pull_by_name(weights_of(str(name)))
     megabytes = pulled.size_bytes / 1e6
     if as_json:
         import msgspec
@@ -55,8 +66,24 @@ def pull_model(as_json: bool) -> int:
     elif pulled.downloaded:
         say(f"fetched {megabytes:.0f} MB in {pulled.seconds:.1f} s, sha256 checked: {pulled.path}")
     else:
-        say(f"the embedded model is here already, sha256 checked: {pulled.path}")
+        which = "embedded model" if name == "embedded" else f"model {name}"
+        say(f"the {which} is here already, sha256 checked: {pulled.path}")
     return 0
+
+
+def _pull_by_name(weights: Weights) -> Pulled:
+    """Fetch an opt-in model, saying what it is and how far it is."""
+    from makespan.cli.failures import say
+    from makespan.models.weights import pull_weights
+
+    say(f"{weights.name}: {weights.licence}")
+    say(f"  {weights.size_bytes / 1e6:,.0f} MB from {weights.source}")
+
+    def said(done: int, whole: int) -> None:
+        if done % 4 == 0 or done == whole:
+            say(f"  {done} of {whole} slices")
+
+    return pull_weights(weights, said=said)
 
 
 @command.command("check", short_help="Whether one model, or all, can be called; nothing is sent.")
@@ -79,6 +106,7 @@ def _known(only: str | None = None) -> list[tuple[str, str, Any]]:
 
     from makespan.cli.reachable import model_problem
     from makespan.config import engine_from, load_config
+    from makespan.models.weights import OPT_IN
     from makespan.services import DEFAULT_MODEL, EngineServices
 
     config = load_config()
@@ -87,6 +115,7 @@ def _known(only: str | None = None) -> list[tuple[str, str, Any]]:
         options["models"], options["prices"], allow_unknown_prices=options["allow_unknown_prices"]
     )
     stands_for = {"default": DEFAULT_MODEL, "embedded": "smollm2-135m", "scripted": "echo, for tests"}
+    stands_for |= {name: "in this process, opt-in" for name in OPT_IN}
     stands_for |= {name: entry.model for name, entry in config.models.items()}
     names = [only] if only else list(stands_for)
     try:

@@ -258,6 +258,8 @@ class Block:
                 return self.timer(node, around)
             case Kind.SIGNAL:
                 return self.signal(node, around)
+            case Kind.EDIT:
+                raise self.exporter.refused(node, "edits are made while a run goes on, and are no part of its template")
 
     def call(self, node: Node, around: Around) -> Said:
         exporter = self.exporter

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Effect, Kind
-from makespan.machine import beside, budget, compensation, hedging, signals, starting
+from makespan.machine import beside, budget, compensation, hedging, items, signals, starting
 from makespan.machine.facts import (
     AttemptFailed,
     AttemptInterrupted,
@@ -149,6 +149,8 @@ def free(machine: Machine, task: TaskState, attempt: int = 0) -> None:
     Args:
         attempt: which, where several were in flight: this was the last of them.
     """
+    if machine.unread:
+        items.forget(machine, task)
     if task.status == _RUNNING:
         machine.running.discard(task.number)
         if machine.state.scopes[task.spec.scope].limited:

@@ -6,19 +6,22 @@ has started is frozen: it can be read by new tasks, never altered.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from makespan.graph.check import misshapen
+from makespan.graph.edges import needs
 from makespan.graph.edit import AddTasks, Edit, apply
 from makespan.graph.graph import EditRefused as Refused
 from makespan.graph.graph import Graph, Refusal, name_of
-from makespan.graph.node import Node, Scope, copied
+from makespan.graph.node import Node, Scope, copied, is_placeholder
 from makespan.machine import starting
 from makespan.machine.facts import EditApplied, EditRefused, ScopeAdded, TaskRemoved, TaskRewired
 from makespan.machine.observations import EditAsked
-from makespan.machine.realised import realised
+from makespan.machine.realised import realised, scope_of
 from makespan.machine.records import Status, TaskState
 from makespan.machine.requests import add_node
 from makespan.machine.resolve import arguments
@@ -38,6 +41,8 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     refused: str = ""
     """Why it makes no sense, where its author's side has found that already: then it is only put on record."""
     detail: str = ""
+    request: str = ""
+    """Id of the message of a person that it came with."""
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -52,7 +57,7 @@ _change = msgspec.msgpack.Decoder(Change)
 
 def decide(machine: Machine, asked: EditAsked) -> None:
     """An edit from outside: as facts, or refused with a typed reason. A refused edit leaves nothing behind."""
-    _judge(machine, Change(asked.edit, asked.author, asked.why))
+    _judge(machine, Change(asked.edit, asked.author, asked.why, asked.refused, asked.detail, asked.request))
 
 
 def decide_task(machine: Machine, task: TaskState) -> None:
@@ -71,26 +76,46 @@ def _judge(machine: Machine, change: Change, by: TaskState | None = None) -> Ver
     number = -1 if by is None else by.number
     try:
         if change.refused:
-            machine.emit(EditRefused(machine.now, author, kind, change.refused, change.detail, number))
-            return Verdict(change.refused, change.detail)
+            return _refused(machine, change, by, change.refused, change.detail)
         if state.edits >= state.limits.edits:
             raise Refused(Refusal.LIMIT, f"the limit `edits` is {state.limits.edits}")
         if type(change.edit) is AddTasks:
             nodes = _additions(machine, change.edit)
-            machine.emit(EditApplied(machine.now, author, kind, len(nodes), change.why, number))
+            machine.emit(EditApplied(machine.now, author, kind, len(nodes), change.why, number, change.request))
             _emit_scopes(machine, [scope for scope in change.edit.scopes if scope.id not in state.scope_index])
             for node in nodes:
-                add_node(machine, node, state.scope_index[node.scope])
+                _enter(machine, node, by)
             return Verdict()
         before = realised(state)
-        started = frozenset(TaskId(t.spec.id) for t in state.tasks if _has_started(state, t))
+        there = (state.tasks[number] for number in state.index.values())
+        started = frozenset(TaskId(t.spec.id) for t in there if _has_started(state, t))
         after = apply(before, change.edit, started, max_tasks=state.limits.tasks)
+        _known_scopes(state, [scope for scope in after.scopes.values() if scope.id not in before.scopes])
         _refuse_nonsense(machine, before, after, by)
     except Refused as refusal:
-        machine.emit(EditRefused(machine.now, author, kind, str(refusal.reason), refusal.problem, number))
-        return Verdict(str(refusal.reason), refusal.problem)
-    _emit_difference(machine, before, after, change, number)
+        return _refused(machine, change, by, str(refusal.reason), refusal.problem)
+    _emit_difference(machine, before, after, change, by)
     return Verdict()
+
+
+def _refused(machine: Machine, change: Change, by: TaskState | None, reason: str, detail: str) -> Verdict:
+    """Nothing changes; the refusal is on record."""
+    kind, number = type(change.edit).__name__, -1 if by is None else by.number
+    machine.emit(
+        EditRefused(machine.now, change.author, kind, reason, detail, number, change.why, change.request)
+    )
+    return Verdict(reason, detail)
+
+
+def _enter(machine: Machine, node: Node, by: TaskState | None) -> None:
+    """A new task of an edit. One that a body asked for stands where its own calls do: after a resume it waits until it
+    is asked for again, and in a scope that is dead it is cancelled at once."""
+    state = machine.state
+    task = add_node(machine, node, state.scope_index.get(node.scope, state.scope_index[ROOT_SCOPE]))
+    if by is not None:
+        machine.replay.suspect(task)
+    if state.scopes[task.spec.scope].is_dead:
+        machine.cancel(task, "added to a scope that was cancelled")
 
 
 def _additions(machine: Machine, edit: AddTasks) -> list[Node]:
@@ -100,32 +125,45 @@ def _additions(machine: Machine, edit: AddTasks) -> list[Node]:
         Refused: with the reason for which they make no sense here.
     """
     state = machine.state
-    if len(state.tasks) + len(edit.nodes) > state.limits.tasks:
-        raise Refused(Refusal.LIMIT, f"the graph may have at most {state.limits.tasks} tasks")
-    scopes = _known_scopes(state, edit) if edit.scopes else state.scope_index
-    new = {node.id for node in edit.nodes}
+    scopes = _new_scopes(state, edit.scopes)
+    new: set[bytes] = set()
     for node in edit.nodes:
-        if node.id in state.index or len(new) < len(edit.nodes):
+        if node.id in state.index or node.id in new or is_placeholder(node.id):
             raise Refused(Refusal.DUPLICATE, f"task {name_of(node)} is already in the graph")
-        if node.scope not in scopes:
+        new.add(node.id)
+    for node in edit.nodes:
+        for task in needs(node):
+            if task not in state.index and task not in new:
+                raise Refused(Refusal.DANGLING, f"task {name_of(node)} needs {task.hex()[:8]}, which is not there")
+        if node.scope not in state.scope_index and node.scope not in scopes:
             raise Refused(Refusal.DANGLING, f"task {name_of(node)} is in a scope that is not there")
-        for source in node.sources:
-            if source.task not in state.index and source.task not in new:
-                raise Refused(
-                    Refusal.DANGLING, f"task {name_of(node)} needs {source.task.hex()[:8]}, which is not there"
-                )
-        for problem in misshapen(node, 0):
-            raise Refused(Refusal.INVALID, problem.message)
-    return _in_run_order(state, list(edit.nodes))
+    _known_scopes(state, scopes.values())
+    nodes = _in_run_order(edit.nodes)
+    if len(state.index) + len(nodes) > max(state.limits.tasks, len(state.index)):
+        raise Refused(Refusal.LIMIT, f"the graph may have at most {state.limits.tasks} tasks")
+    for problem in (problem for node in nodes for problem in misshapen(node, 0)):
+        raise Refused(Refusal.INVALID, problem.message)
+    return nodes
 
 
-def _known_scopes(state: State, edit: AddTasks) -> set[bytes]:
-    """Ids of the scopes there will be. Raises Refused for one without a parent, or too deep."""
-    known = set[bytes](state.scope_index)
+def _new_scopes(state: State, scopes: Iterable[Scope]) -> dict[bytes, Scope]:
+    """Those that are not there yet, by id. Raises Refused for one that is there in other words."""
+    new: dict[bytes, Scope] = {}
+    for scope in scopes:
+        number = state.scope_index.get(scope.id)
+        present = new.setdefault(scope.id, scope) if number is None else scope_of(state, number)
+        if present != scope:
+            raise Refused(Refusal.DUPLICATE, f"scope {scope.name!r} is there already, with other limits")
+    return new
+
+
+def _known_scopes(state: State, scopes: Iterable[Scope]) -> None:
+    """Raises Refused for new scopes without a parent, or too deep."""
+    known: set[bytes] = set()
     depths: dict[bytes, int] = {}
-    waiting = [scope for scope in edit.scopes if scope.id not in known]
+    waiting = list(scopes)
     while waiting:
-        fitting = [scope for scope in waiting if scope.parent in known]
+        fitting = [scope for scope in waiting if scope.parent in known or scope.parent in state.scope_index]
         if not fitting:
             raise Refused(Refusal.DANGLING, f"scope {waiting[0].name!r} is in a scope that is not there")
         for scope in fitting:
@@ -136,12 +174,13 @@ def _known_scopes(state: State, edit: AddTasks) -> set[bytes]:
             depths[scope.id] = depth
             known.add(scope.id)
             waiting.remove(scope)
-    return known
 
 
 def _has_started(state: State, task: TaskState) -> bool:
+    """Whether it must stay as it is. What waits for a person's approval has not started: asked again, it is another."""
     is_undoing = state.scopes[task.spec.scope].shielded
-    return is_undoing or task.status > Status.READY or bool(task.attempt) or task.number in state.maps
+    is_waiting = task.status <= Status.READY or task.status == Status.ASKED
+    return is_undoing or not is_waiting or bool(task.attempt) or task.number in state.maps
 
 
 def _refuse_nonsense(machine: Machine, before: Graph, after: Graph, by: TaskState | None) -> None:
@@ -180,19 +219,19 @@ def _only_rewired(old: Node, new: Node) -> bool:
     return copied(old, sources=new.sources, args=new.args) == new
 
 
-def _emit_difference(machine: Machine, before: Graph, after: Graph, change: Change, by: int) -> None:
+def _emit_difference(machine: Machine, before: Graph, after: Graph, change: Change, by: TaskState | None) -> None:
     """The facts that lead from one graph to the other. A task changed in more than its inputs gets a new number."""
-    state, index = machine.state, machine.state.index
+    index, number = machine.state.index, -1 if by is None else by.number
     added = [node for node in after if node.id not in before]
     changed = [(old, node) for node in after if (old := before.get(node.id)) is not None and old != node]
     exchanged = {node.id: node for old, node in changed if not _only_rewired(old, node)}
     kind, count = type(change.edit).__name__, len(added) + len(exchanged)
-    machine.emit(EditApplied(machine.now, change.author, kind, count, change.why, by))
+    machine.emit(EditApplied(machine.now, change.author, kind, count, change.why, number, change.request))
     _emit_scopes(machine, [scope for scope in after.scopes.values() if scope.id not in before.scopes])
     for task in exchanged:
         _remove(machine, index[task])
-    for node in _in_run_order(state, [*added, *exchanged.values()]):
-        add_node(machine, node, state.scope_index.get(node.scope, state.scope_index[ROOT_SCOPE]))
+    for node in _in_run_order([*added, *exchanged.values()]):
+        _enter(machine, node, by)
     rewired = {node.id: node for _, node in changed if node.id not in exchanged}
     for task in exchanged:
         rewired |= {
@@ -230,21 +269,33 @@ def _remove(machine: Machine, number: int) -> None:
 def _forget(machine: Machine, number: int) -> None:
     """Drop what is known of a task under its old inputs: judged candidates, a place in line."""
     machine.joined.pop(number, None)
+    machine.held.pop(number, None)
     task = machine.state.tasks[number]
     if task.status == Status.READY:
         starting.hold_nothing(machine, task)
 
 
-def _in_run_order(state: State, nodes: list[Node]) -> list[Node]:
-    """New nodes so that each comes after those it reads."""
-    waiting, ordered, placed = {node.id: node for node in nodes}, list[Node](), set(state.index)
-    while waiting:
-        ready = [node for node in waiting.values() if all(source.task in placed for source in node.sources)]
-        if not ready:
-            names = ", ".join(name_of(node) for node in list(waiting.values())[:5])
-            raise Refused(Refusal.CYCLE, f"these tasks would need each other: {names}")
-        for node in ready:
-            ordered.append(node)
-            placed.add(node.id)
-            del waiting[node.id]
+def _in_run_order(nodes: Iterable[Node]) -> list[Node]:
+    """New nodes so that each comes after those it reads. Cost: O(N + E) of the new ones.
+
+    Raises:
+        Refused: they need each other.
+    """
+    left = {node.id: node for node in nodes}
+    waits = {id: {task for task in needs(node) if task in left} for id, node in left.items()}
+    readers: dict[TaskId, list[TaskId]] = {}
+    for id, tasks in waits.items():
+        for task in tasks:
+            readers.setdefault(task, []).append(id)
+    ready, ordered = deque(id for id, tasks in waits.items() if not tasks), list[Node]()
+    while ready:
+        node = left.pop(ready.popleft())
+        ordered.append(node)
+        for reader in readers.get(node.id, ()):
+            waits[reader].discard(node.id)
+            if not waits[reader]:
+                ready.append(reader)
+    if left:
+        names = ", ".join(name_of(node) for node in list(left.values())[:5])
+        raise Refused(Refusal.CYCLE, f"these tasks would need each other: {names}")
     return ordered

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from makespan.graph.node import Effect, Kind
-from makespan.machine import beside, budget, compensation, requests, signals, starting
+from makespan.machine import beside, budget, compensation, holding, items, requests, signals, starting
 from makespan.machine.facts import (
     AttemptUnknown,
     CancelRequested,
@@ -48,6 +48,8 @@ def cancel(machine: Machine, task: TaskState, why: str) -> None:
     if task.is_final or (task.status == Status.UNKNOWN and is_asked_about) or compensation.spares(machine, task):
         return
     number, lingers = task.number, False
+    if machine.unread:
+        items.forget(machine, task)
     if task.status == _RUNNING and task.kind == Kind.CALL:
         lingers = True
         machine.running.discard(number)
@@ -145,6 +147,9 @@ def pause_for_a_person(machine: Machine) -> None:
         pause(machine, "divergence", requests.describe_divergence(state, diverged))
     elif machine.replay.unclaimed:
         requests.drop_all_unclaimed(machine)
+        machine.finish_turn()
+    elif any(not state.tasks[number].is_final for number in machine.held):
+        holding.fail_stuck(machine)
         machine.finish_turn()
     else:
         waiting = [t.declaration.key for t in state.tasks if not t.is_final][:5]

@@ -229,6 +229,8 @@ class EditApplied(_Fact, frozen=True, tag=17):
     """What its author says for it."""
     by: int = -1
     """The EDIT task that asked for it; -1 for an edit from outside."""
+    request: str = ""
+    """Id of the request of another process, or of a person, that it answers."""
 
 
 class EditRefused(_Fact, frozen=True, tag=18):
@@ -239,6 +241,9 @@ class EditRefused(_Fact, frozen=True, tag=18):
     detail: str = ""
     by: int = -1
     """As in `EditApplied`."""
+    why: str = ""
+    request: str = ""
+    """Both as in `EditApplied`."""
 
 
 class TaskRemoved(_Fact, frozen=True, tag=19):

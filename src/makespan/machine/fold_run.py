@@ -35,7 +35,7 @@ _WAITING = Status.WAITING
 
 def edit_applied(state: State, fact: EditApplied) -> None:
     state.edits += 1
-    state.edit_tasks_left = fact.tasks
+    state.edit_tasks_left = fact.tasks if fact.by < 0 else 0  # a body asks for its own again after a resume
 
 
 def edit_refused(state: State, fact: EditRefused) -> None:

@@ -25,6 +25,9 @@ def hold(machine: Machine, request: HoldTasks) -> None:
         machine.held[task.number] = machine.state.index.get(request.body, -1)
         if task.status == Status.READY:
             machine.step_back(task)
+            machine.choices.undecided.pop(task.number, None)
+            machine.choices.allotted.pop(task.number, None)
+            machine.denied.pop(task.number, None)
             task.status = Status.WAITING
 
 
@@ -43,7 +46,31 @@ def let_go_all(machine: Machine, body: int) -> None:
         machine.state.agenda.candidates.append(number)
 
 
+def fail_stuck(machine: Machine) -> None:
+    """Nothing goes on but what is held back, and nothing can come that would wake a body: whoever holds is at fault."""
+    holders = sorted({holder for holder in machine.held.values() if holder >= 0})
+    held = sorted(machine.held)
+    machine.held.clear()
+    machine.state.agenda.candidates.extend(held)
+    for number in holders:
+        task = machine.state.tasks[number]
+        if task.is_final:
+            continue
+        if machine.bodies is not None:
+            machine.bodies.cancel(number)
+        names = ", ".join(machine.state.tasks[each].declaration.key for each in held[:5])
+        machine.fail(
+            task,
+            "makespan.errors.GraphError",
+            f"the body of {task.declaration.key!r} waits, and all that could go on is held back by it ({names}): "
+            f"let it go before you wait for it",
+        )
+        machine.cancel_scope(machine.state.scope_index[task.spec.id], "the workflow failed")
+
+
 def _not_started(machine: Machine, id: TaskId) -> TaskState | None:
     number = machine.state.index.get(id)
     task = None if number is None else machine.state.tasks[number]
-    return task if task is not None and task.status <= Status.READY and not task.attempt else None
+    if task is None or task.attempt:
+        return None
+    return task if task.status <= Status.READY or task.status == Status.ASKED else None

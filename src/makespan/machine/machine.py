@@ -20,7 +20,7 @@ from typing import Any
 
 from makespan.errors import ErrorRecord
 from makespan.graph.expression import parse
-from makespan.graph.node import Declaration, Kind
+from makespan.graph.node import Declaration, Kind, Node
 from makespan.graph.terms import GuardError
 from makespan.machine import (
     attempts,
@@ -47,6 +47,7 @@ from makespan.machine.facts import (
 )
 from makespan.machine.hedging import Estimates
 from makespan.machine.observations import (
+    AddTask,
     Allotted,
     Answered,
     AttemptRaised,
@@ -136,6 +137,10 @@ class Machine:
         """Name of a mailbox → the SIGNALs that wait for its messages, longest first."""
         self.mail: deque[str] = deque()
         """Mailboxes to look into: a message came, or somebody listens."""
+        self.expected: dict[str, list[Node]] = {}
+        """Name of a mailbox → SIGNALs that are added when it gets a message, those that waited longest first."""
+        self.unread: dict[str, deque[Sent]] = {}
+        """Mailbox of a running task → what it has yielded and nobody has read, oldest first."""
         self.asked: list[int] = []
         """Tasks that waited for an approval in this life."""
         self.held: dict[int, int] = {}
@@ -206,10 +211,12 @@ class Machine:
         decided: Sequence[Decided] = (),
         cancel: CancelAsked | None = None,
         retry: Sequence[int] = (),
+        asked: Callable[[], Sequence[Observation]] | None = None,
     ) -> Turn:
         """First turn of a new life: end what was in flight, take a person's answers, restart live bodies, go on.
 
         Args:
+            asked: what to take before anything starts, once the live bodies are there: edits that came meanwhile.
             retry: tasks that have ended and are to be done again, with all that was made from them.
             cancel: end the run instead, but for what must be undone before.
         """
@@ -237,6 +244,9 @@ class Machine:
             verdicts.decided(self, answer)
         if cancel is not None:
             ending.cancel_run(self, cancel)
+        if asked is not None:
+            self.settle()
+            self._take(asked())
         return self.finish_turn()
 
     def cancel_at_rest(self, at: int, author: str) -> Turn:
@@ -258,12 +268,15 @@ class Machine:
         self.state.fresh.clear()
         if self.state.status != "running":
             return self.finish_turn()
+        self._take(observations)
+        return self._finish_settled()
+
+    def _take(self, observations: Sequence[Observation]) -> None:
         for observation in observations:
             if observation.at > self.now:
                 self.now = observation.at
             _DECIDE[type(observation)](self, observation)
             self.settle()
-        return self._finish_settled()
 
     @property
     def next_deadline(self) -> int | None:
@@ -307,6 +320,10 @@ class Machine:
     def declare(self, declaration: Declaration) -> int:
         """The declaration's number in this run."""
         return requests.number_of(self, declaration)
+
+    def add(self, node: Node) -> None:
+        """A task that a body asks for, or has asked for in an earlier life."""
+        requests.take(self, (AddTask(node, 0),))
 
     def run_body(self, task: TaskState) -> None:
         """(Re)start the live body of a workflow task that is running."""

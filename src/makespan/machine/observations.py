@@ -98,6 +98,11 @@ class EditAsked(_Observation, frozen=True, gc=False):
     edit: Edit
     author: str = ""
     why: str = ""
+    request: str = ""
+    """Id under which whoever asks finds the verdict in the journal."""
+    refused: str = ""
+    """Why it makes no sense, where that was found on its way here: then it is only put on record."""
+    detail: str = ""
 
 
 class ReopenAsked(_Observation, frozen=True, gc=False):
@@ -123,8 +128,8 @@ class Sent(_Observation, frozen=True, gc=False):
     value: bytes
     message_id: str
     author: str = ""
-    sync: bool = True
-    """Whether it must survive a power cut; what a task of the run says need not: it says it again."""
+    by_task: bool = False
+    """Whether a task of the run yielded it: a repeated attempt says it again, so it need not survive anything."""
 
 
 class Answered(_Observation, frozen=True, gc=False):
@@ -246,6 +251,18 @@ class AddTask(msgspec.Struct, frozen=True, gc=False):
     """Number of the WORKFLOW task whose body asks."""
 
 
+class ClaimTask(msgspec.Struct, frozen=True, gc=False):
+    """A task that an edit of this body has brought: it is asked for (again). One that is gone since stays gone."""
+
+    node: Node
+
+
+class Expect(msgspec.Struct, frozen=True, gc=False):
+    """A SIGNAL that is added when there is a message for it: it costs nothing where none ever comes."""
+
+    node: Node
+
+
 class AddScope(msgspec.Struct, frozen=True, gc=False):
     scope: Scope
 
@@ -288,7 +305,7 @@ class BodyEnded(msgspec.Struct, frozen=True, gc=False):
     """The task whose failure the error is, as far as the exception tells."""
 
 
-Request = AddTask | AddScope | CloseScope | CancelTask | HoldTasks | LetGo | BodyEnded
+Request = AddTask | ClaimTask | Expect | AddScope | CloseScope | CancelTask | HoldTasks | LetGo | BodyEnded
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):

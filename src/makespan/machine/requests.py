@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Declaration, Effect, Kind, Mode, Node
-from makespan.machine import holding, retrying, signals
+from makespan.machine import expecting, holding, retrying, signals
 from makespan.machine.facts import (
     DecisionMade,
     DeclarationAdded,
@@ -23,7 +23,9 @@ from makespan.machine.observations import (
     Bodies,
     BodyEnded,
     CancelTask,
+    ClaimTask,
     CloseScope,
+    Expect,
     Finished,
     HoldTasks,
     LetGo,
@@ -124,16 +126,7 @@ def _add_task(machine: Machine, request: AddTask) -> None:
     state, node = machine.state, request.node
     number = state.index.get(node.id)
     if number is not None:
-        task = state.tasks[number]
-        if retrying.has_changed(task, node.declaration.code) and number not in machine.replay.claimed:
-            retrying.claimed_again(machine, task, node)
-        freed = machine.replay.claim(state, task)
-        if freed and task.kind == Kind.WORKFLOW and task.status == Status.RUNNING:
-            machine.run_body(task)
-        elif freed and task.kind == Kind.SIGNAL and task.status == Status.RUNNING:
-            machine.mail.append(signals.mailbox_of(task))
-        else:
-            state.agenda.candidates.extend(freed)
+        _claim(machine, state.tasks[number], node)
         return
     scope = state.scope_index[node.scope]
     if len(state.tasks) >= state.limits.tasks:
@@ -144,6 +137,26 @@ def _add_task(machine: Machine, request: AddTask) -> None:
     machine.replay.claim(state, task)
     if state.scopes[scope].is_dead:
         machine.cancel(task, "asked for in a scope that was cancelled")
+
+
+def _claim_task(machine: Machine, request: ClaimTask) -> None:
+    number = machine.state.index.get(request.node.id)
+    if number is not None:
+        _claim(machine, machine.state.tasks[number], request.node)
+
+
+def _claim(machine: Machine, task: TaskState, node: Node) -> None:
+    """A body asks for a task that is there."""
+    state, number = machine.state, task.number
+    if retrying.has_changed(task, node.declaration.code) and number not in machine.replay.claimed:
+        retrying.claimed_again(machine, task, node)
+    freed = machine.replay.claim(state, task)
+    if freed and task.kind == Kind.WORKFLOW and task.status == Status.RUNNING:
+        machine.run_body(task)
+    elif freed and task.kind == Kind.SIGNAL and task.status == Status.RUNNING:
+        machine.mail.append(signals.mailbox_of(task))
+    else:
+        state.agenda.candidates.extend(freed)
 
 
 def _cancel_task(machine: Machine, request: CancelTask) -> None:
@@ -387,6 +400,8 @@ def _inputs(state: State, task: TaskState) -> str:
 
 _TAKE: dict[type, Callable[[Machine, Any], None]] = {
     AddTask: _add_task,
+    ClaimTask: _claim_task,
+    Expect: expecting.expect,
     AddScope: _add_scope,
     CloseScope: _close_scope,
     CancelTask: _cancel_task,

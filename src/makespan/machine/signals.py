@@ -18,7 +18,7 @@ import msgspec
 
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Kind
-from makespan.machine import compensation
+from makespan.machine import compensation, expecting, items
 from makespan.machine.facts import (
     ApprovalAsked,
     AttemptStarted,
@@ -73,7 +73,8 @@ def waits_for_the_world(machine: Machine) -> bool:
         return True
     return any(
         tasks[number].status == Status.RUNNING and not holds(number)
-        for line in machine.listening.values()
+        for name, line in machine.listening.items()
+        if not name.startswith(items.ITEMS)  # said by a task of the run, which is none of the world's
         for number in line
     )
 
@@ -111,9 +112,13 @@ def _give(machine: Machine, name: str) -> bool:
     state, line = machine.state, machine.listening.get(name)
     while line and state.tasks[line[0]].status != Status.RUNNING:
         line.popleft()
-    if not line or not state.mailboxes.get(name) or machine.replay.holds(line[0]):
+    if not line or machine.replay.holds(line[0]):
         return False
-    task, number = state.tasks[line[0]], state.mailboxes[name][0]
+    untaken = state.mailboxes.get(name)
+    number = untaken[0] if untaken else items.next_unread(machine, name)
+    if number is None:
+        return False
+    task = state.tasks[line[0]]
     value = state.bytes_of(state.messages[number].value)
     fitting = value if machine.bodies is None else machine.bodies.fit(task.declaration, value)
     if isinstance(fitting, str):
@@ -129,17 +134,22 @@ def sent(machine: Machine, seen: Sent) -> None:
     state = machine.state
     if seen.message_id in state.message_ids:
         return
+    if seen.by_task:
+        items.note(machine, seen)
+        return
     untaken = sum(map(len, state.mailboxes.values()))
-    number = _received(machine, seen.name, seen.value, seen.message_id, seen.author, sync=seen.sync)
+    number = _received(machine, seen.name, seen.value, seen.message_id, seen.author)
     if untaken >= state.limits.messages:
         limit = f"{untaken} messages wait to be taken; the limit `messages` is {state.limits.messages}"
         machine.emit(MessageRefused(number, machine.now, limit))
+    elif seen.name in machine.expected:
+        expecting.arrived(machine, seen.name)
     machine.mail.append(seen.name)
 
 
-def _received(machine: Machine, name: str, value: bytes, message_id: str, author: str, *, sync: bool = True) -> int:
+def _received(machine: Machine, name: str, value: bytes, message_id: str, author: str) -> int:
     machine.emit(MessageReceived(machine.now, name, machine.keep(value), message_id, author))
-    machine.out.sync = machine.out.sync or sync
+    machine.out.sync = True
     return len(machine.state.messages) - 1
 
 

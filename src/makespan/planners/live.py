@@ -12,6 +12,7 @@ is resumed makes the same plan again from the journal: nothing finished runs twi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -24,16 +25,18 @@ from makespan.authoring.place import here
 from makespan.authoring.ref import Ref
 from makespan.authoring.task import HOOKS, Task
 from makespan.codec import Outcome
-from makespan.errors import GraphError
-from makespan.graph.edit import AddTasks, Batch, Edit, RemoveTask, ReplaceTask
-from makespan.graph.node import Declaration, Kind, Node
+from makespan.errors import GraphError, TaskError
+from makespan.graph.edit import Batch, Edit
+from makespan.graph.node import Declaration, Kind
 from makespan.machine.edits import Change, Verdict
-from makespan.machine.observations import AddTask, Finished, HoldTasks, LetGo
-from makespan.planners.changes import Add, Drop, EditVerdict, PlanChange, Refused, Replace
+from makespan.machine.observations import ClaimTask, Finished, HoldTasks, LetGo
+from makespan.planners.changes import EditVerdict, PlanChange, Refused
 from makespan.planners.drafting import Draft, Drafting
+from makespan.planners.editing import Proposal
+from makespan.planners.listening import Listening
 from makespan.planners.reading import Ingested, Reading
 from makespan.planners.steps import Problem, Step, depends_on
-from makespan.planners.tools import Tools, Unfit
+from makespan.planners.tools import Tools
 from makespan.values import TaskId
 
 EDIT = Declaration("edit", Kind.EDIT, returns="EditVerdict")
@@ -48,7 +51,7 @@ class Planned:
     """A step that is in the graph."""
 
     def __init__(self, draft: Draft, author: str, revision: int) -> None:
-        self.step, self.ref, self.nodes, self.author = draft.step, draft.ref, draft.nodes, author
+        self.step, self.ref, self.uses, self.author = draft.step, draft.ref, draft.uses, author
         self.revision = revision
         """Number of the edit that made it as it is."""
         self.outcome: Outcome[Any] | None = None
@@ -77,7 +80,7 @@ class LivePlan:
         self.tools = tools if isinstance(tools, Tools) else Tools(f"the plan {name!r}", tools)
         self.name, self._place, self._bodies, self._body = name, place, place.builder, inside.task_id
         self._drafting = Drafting(self.tools, place.builder, place, name)
-        self._max_steps = max_steps
+        self.max_steps = max_steps
         self.steps: dict[str, Planned] = {}
         """By name, in the order in which they came."""
         self.gone: dict[str, Step] = {}
@@ -85,10 +88,22 @@ class LivePlan:
         self.revision = 0
         """Edits applied so far; what an editor was shown is as old as this was then."""
         self.problems: list[Problem] = []
+        self._results: dict[str, Ref[Any] | None] = {}
+        self._open: dict[str, None] = {}
+        self._by_call: dict[TaskId, dict[str, None]] = {}
+        """Call → the steps that are that call, in order."""
+        self._editing = asyncio.Lock()
         self._ended: list[str] = []
         self._wakers: list[Callable[[], None]] = []
+        self.growing = 0
+        """Planners whose text is still being read."""
+        self._listening = Listening(self, place, place.builder)
 
     # ------------------------------------------------------------ reading it
+
+    def named(self, name: str) -> str | None:
+        """The step that a name means, None where there is none."""
+        return name if name in self.steps else None
 
     @property
     def refs(self) -> dict[str, Ref[Any]]:
@@ -101,27 +116,35 @@ class LivePlan:
 
     def open_steps(self) -> list[str]:
         """Names of the steps that have not ended."""
-        return [name for name, planned in self.steps.items() if planned.outcome is None]
+        return list(self._open)
 
     def dependants(self, names: Iterable[str]) -> list[str]:
         """Open steps that read or wait for one of these directly."""
         wanted = set(names)
-        return [name for name in self.open_steps() if wanted & set(depends_on(self.steps[name].step))]
+        return [name for name in self._open if not wanted.isdisjoint(depends_on(self.steps[name].step))]
 
     async def settled(self, names: Iterable[str] | None = None) -> None:
         """Until these steps have ended, all of them by default, those that come meanwhile included."""
-        wanted = None if names is None else set(names)
-        while any(wanted is None or name in wanted for name in self.open_steps()):
-            await self._news()
+        if names is None:
+            while self._open:
+                await self.news()
+            return
+        left = list(names)
+        while left:
+            if left[-1] in self._open:
+                await self.news()
+            else:
+                left.pop()
 
     async def completions(self) -> list[str]:
         """Names of the steps that have ended since the last look, in order; waits for one. Empty when none is open."""
-        while not self._ended and self.open_steps():
-            await self._news()
+        while not self._ended and self._open:
+            await self.news()
         ended, self._ended = self._ended, []
         return ended
 
-    async def _news(self) -> None:
+    async def news(self) -> None:
+        """Until a step has ended, the plan was changed, or `ring`."""
         future = self._bodies.loop.create_future()
         self._wakers.append(lambda: None if future.done() else future.set_result(None))
         await future
@@ -143,144 +166,108 @@ class LivePlan:
     # ------------------------------------------------------------ edits
 
     async def edit(
-        self, changes: Sequence[PlanChange], *, author: str = "", why: str = "", seen: int | None = None
+        self,
+        changes: Sequence[PlanChange],
+        *,
+        author: str = "",
+        why: str = "",
+        seen: int | None = None,
+        request: str = "",
     ) -> EditVerdict:
-        """Change the plan: all of it, or nothing.
+        """Change the plan: all of it, or nothing. Edits that are asked for at once are made one after the other.
 
         Args:
             author: who wants it; it is on record.
             seen: the `revision` its author was shown; what others changed since is not changed again: `stale`.
+            request: id of the message that it came with; it is on record.
         Returns: what became of it; a refusal is on record with its reason.
         """
+        await self._editing.acquire()
         try:
-            edit, drafts, gone = self._drafted(changes, seen)
+            proposal = Proposal(self, self._drafting, self._results, changes, seen)
         except Refused as refusal:
-            return await self.ask(Batch(()), author, why, refusal)
-        verdict = await self.ask(edit, author, why)
-        if not verdict:
-            for draft in drafts.values():
-                self._drafting.forget(draft.nodes)
-            return verdict
+            self._editing.release()
+            return await self.ask(Batch(()), author, why, refusal, request=request)
+        asked = self._asked(proposal.edit, author, why, request=request)
+        verdicts: list[EditVerdict] = []
+
+        def decided(end: Finished) -> None:  # not behind an `await`: who asked may have been cancelled meanwhile
+            self._editing.release()
+            if end.value is not None:
+                verdicts.append(self._take(proposal, _verdict.decode(end.value), author))
+
+        self._bodies.watch(asked._task, decided)
+        await asked
+        return verdicts[0]
+
+    def _take(self, proposal: Proposal, verdict: Verdict, author: str) -> EditVerdict:
+        """The machine has decided: the plan is as the graph is now."""
+        if verdict.reason:
+            return EditVerdict(verdict.reason, verdict.detail)
         self.revision += 1
-        for name in gone:
-            planned = self.steps.pop(name)
+        self._drafting.removed(proposal.removed)
+        for name, planned in proposal.gone.items():
+            del self.steps[name], self._results[name], self._by_call[planned.ref._task][name]
+            self._open.pop(name, None)
+            self._drafting.leave(planned.uses)
             self.gone[name] = planned.step
-            self._drafting.forget(planned.nodes)
-        for name, draft in drafts.items():
+        for name, draft in proposal.drafts.items():
             self._enter(name, draft, author)
-        for waker in self._woken():
-            waker()
-        return EditVerdict(added=tuple(drafts))
+        self.ring()
+        return EditVerdict(added=tuple(proposal.drafts))
 
-    def _drafted(
-        self, changes: Sequence[PlanChange], seen: int | None
-    ) -> tuple[Edit, dict[str, Draft], dict[str, None]]:
-        """The graph's edit, the drafts of new steps by name, and the names of the steps that go."""
-        drafts: dict[str, Draft] = {}
-        gone: dict[str, None] = {}
-        edits: list[Edit] = []
-        refs = self.refs
-        try:
-            for change in changes:
-                if not isinstance(change, Add):
-                    self._check_current(change.name, gone, seen)
-                    gone[change.name] = None
-                if isinstance(change, Drop):
-                    edits += [RemoveTask(node.id) for node in reversed(self._removable(change.name))]
-                    refs.pop(change.name)
-                    continue
-                draft = self._drafted_step(change, drafts, gone, refs)
-                edits += self._edits_of(change, draft)
-        except Refused:
-            for draft in drafts.values():
-                self._drafting.forget(draft.nodes)
-            raise
-        if len(self.steps) - len(gone) + len(drafts) > self._max_steps:
-            for draft in drafts.values():
-                self._drafting.forget(draft.nodes)
-            raise Refused("limit", f"a plan has at most {self._max_steps} steps")
-        adds = all(isinstance(edit, AddTasks) for edit in edits)
-        nodes = tuple(node for edit in edits if isinstance(edit, AddTasks) for node in edit.nodes)
-        return (AddTasks(nodes) if adds else Batch(tuple(edits))), drafts, gone
+    async def ask(
+        self, edit: Edit, author: str, why: str, refusal: Refused | None = None, *, request: str = ""
+    ) -> EditVerdict:
+        """Let the machine decide; the verdict comes in the same turn. Nothing of the plan changes.
 
-    def _drafted_step(
-        self, change: Add | Replace, drafts: dict[str, Draft], gone: dict[str, None], refs: dict[str, Ref[Any]]
-    ) -> Draft:
-        step = change.step
-        if (step.name in self.steps and step.name not in gone) or step.name in drafts:
-            raise Refused("duplicate", f"there is a step {step.name} already")
-        try:
-            draft = self._drafting.draft(step, refs)
-        except Unfit as problem:
-            raise Refused("unfit", f"step {step.name}: {problem}") from None
-        drafts[step.name], refs[step.name] = draft, draft.ref
-        if isinstance(change, Replace) and step.name != change.name:
-            refs[change.name] = draft.ref
-        return draft
-
-    def _edits_of(self, change: Add | Replace, draft: Draft) -> list[Edit]:
-        """What the graph has to change for a new step, alone or in the place of another."""
-        if isinstance(change, Add):
-            return [AddTasks(draft.nodes)] if draft.nodes else []
-        *others, old = self._removable(change.name)
-        if not draft.nodes:
-            raise Refused("duplicate", f"step {change.name} would be the same call as another step: drop it instead")
-        *fills, call = draft.nodes
-        edits: list[Edit] = [AddTasks(tuple(fills))] if fills else []
-        return [*edits, ReplaceTask(old.id, call), *(RemoveTask(node.id) for node in reversed(others))]
-
-    def _removable(self, name: str) -> list[Node]:
-        """The nodes of a step that go with it, its call last: texts that are made up already may have been read."""
-        planned = self.steps[name]
-        if not planned.nodes:
-            raise Refused("duplicate", f"step {name} uses the result of another step: change that one")
-        *fills, call = planned.nodes
-        return [*(node for node in fills if not self._may_have_started(node)), call]
-
-    def _may_have_started(self, node: Node) -> bool:
-        return all(self._bodies.finished(source.task) is not None for source in node.sources)
-
-    def _check_current(self, name: str, gone: dict[str, None], seen: int | None) -> None:
-        planned = self.steps.get(name)
-        if planned is None or name in gone:
-            raise Refused("unknown_task", f"there is no step {name} in the plan")
-        if planned.outcome is not None:
-            raise Refused("already_started", f"step {name} has ended")
-        if seen is not None and planned.revision > seen:
-            raise Refused("stale", f"step {name} was changed by {planned.author or 'another'} meanwhile")
-
-    async def ask(self, edit: Edit, author: str, why: str, refusal: Refused | None = None) -> EditVerdict:
-        """Let the machine decide; the verdict comes in the same turn."""
-        reason, detail = ("", "") if refusal is None else (refusal.reason, str(refusal))
-        task = self._place.special(EDIT, (_encode(Change(edit, author, why, reason, detail)),))
-        await self._bodies.until_any(task)
-        ended = self._bodies.finished(task)
-        if ended is None or ended.value is None:
-            raise GraphError(f"an edit of the plan {self.name!r} was cut off: {ended.error if ended else 'no verdict'}")
-        verdict = _verdict.decode(ended.value)
+        Raises:
+            TaskError: the workflow, or the scope that the plan is in, was cancelled.
+        """
+        verdict = await self._asked(edit, author, why, refusal, request=request)
         return EditVerdict(verdict.reason, verdict.detail)
+
+    def _asked(
+        self, edit: Edit, author: str, why: str, refusal: Refused | None = None, *, request: str = ""
+    ) -> Ref[Verdict]:
+        reason, detail = ("", "") if refusal is None else (refusal.reason, str(refusal))
+        task = self._place.special(EDIT, (_encode(Change(edit, author, why, reason, detail, request)),))
+        return Ref(self._bodies, task, Verdict, EDIT.key)
 
     def _enter(self, name: str, draft: Draft, author: str) -> None:
         """A step is in the graph: hear of its end."""
         planned = self.steps[name] = Planned(draft, author, self.revision)
+        self._results[name], self._open[name] = draft.ref, None
+        self._by_call.setdefault(draft.ref._task, {})[name] = None
         self.problems += draft.repairs
-        for node in draft.nodes:
-            self._bodies.ask(AddTask(node, 0))
+        self._drafting.enter(draft.uses)
+        for node in draft.uses:
+            self._bodies.ask(ClaimTask(node))
         self._bodies.watch(draft.ref._task, lambda end: self._note_end(name, planned, end))
+
+    def steps_of(self, call: TaskId) -> list[str]:
+        """Names of the steps that are one call."""
+        return list(self._by_call.get(call, ()))
+
+    def has_ended(self, task: TaskId) -> bool:
+        """Whether the body has heard of the end of a task."""
+        return self._bodies.finished(task) is not None
 
     def _note_end(self, name: str, planned: Planned, end: Finished) -> None:
         if self.steps.get(name) is not planned:
             return
         planned.outcome, planned.at_s = self._bodies.look_at(planned.ref), end.at / 1e9
+        self._open.pop(name, None)
         if not planned.outcome:
             self._drafting.failed(planned.ref)
         self._ended.append(name)
-        for waker in self._woken():
-            waker()
+        self.ring()
 
-    def _woken(self) -> list[Callable[[], None]]:
+    def ring(self) -> None:
+        """Wake all who wait for news."""
         wakers, self._wakers = self._wakers, []
-        return wakers
+        for waker in wakers:
+            waker()
 
     # ------------------------------------------------------------ planners
 
@@ -299,22 +286,37 @@ class LivePlan:
             TaskError: the planner failed. What it had said before stays.
         """
         reading = Reading(self, format, author)
-        if isinstance(planner, str):
-            await reading.take(planner)
-        else:
-            await self._take_from(planner, reading)
-        return await reading.done()
+        self.growing += 1
+        try:
+            if isinstance(planner, str):
+                await reading.take(planner)
+                return await reading.done()
+            try:
+                await self._take_from(planner, reading)
+            except TaskError:
+                reading.give_up()
+                raise
+            return await reading.done()
+        finally:
+            self.growing -= 1
+            self.ring()
 
     async def _take_from(self, planner: Ref[list[str]], reading: Reading) -> None:
-        start, given, item = "", 0, item_type(self._bodies, planner)
+        pieces: list[str] = []
+        start, item = (0, 0, 0), item_type(self._bodies, planner)
         if item is not None:
             decode = HOOKS.codec(item).decode
             async for one in said(self._bodies, planner):
                 if one.start != start:
-                    start, given = one.start, 0
+                    start, pieces = one.start, []
                     reading.start_over()
-                given += 1
-                await reading.take(decode(one.body))
+                if one.index == len(pieces):
+                    pieces.append(decode(one.body))
+                    await reading.take(pieces[-1])
         whole: Any = await planner
-        for piece in [whole] if isinstance(whole, str) else whole[given:]:
+        text = [whole] if isinstance(whole, str) else whole
+        if text[: len(pieces)] != pieces:  # what counts in the end is not what was heard last
+            pieces = []
+            reading.start_over()
+        for piece in text[len(pieces) :]:
             await reading.take(piece)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -40,7 +41,11 @@ class Reading:
         """The text's name → the plan's."""
         self._stale: dict[str, str] = {}
         """The same of a beginning that was given up."""
-        self._waiting: list[Step] = []
+        self._waiting: dict[int, Step] = {}
+        """Steps that wait for others of the text, by their place in it."""
+        self._missed: dict[str, list[int]] = {}
+        """Name that is not there yet → the places of steps that wait for it."""
+        self._place = 0
         self._problems: list[Problem] = []
         self._join: Join | None = None
         self._reader: PlanReader = reader_for(format)
@@ -48,7 +53,7 @@ class Reading:
     def start_over(self) -> None:
         """The text so far does not count: what it said is kept where it is said again."""
         self._stale = {**self._stale, **self._names}
-        self._names, self._waiting, self._problems, self._join = {}, [], [], None
+        self._names, self._waiting, self._missed, self._problems, self._join = {}, {}, {}, [], None
         self._reader = reader_for(self._format)
 
     async def take(self, text: str) -> None:
@@ -58,14 +63,16 @@ class Reading:
     async def done(self) -> Ingested:
         """The text is over: what still waits for steps that never came is reported."""
         await self._note(self._reader.close())
-        for step in self._waiting:
-            missing = [name for name in depends_on(step) if self._plan_name(name) is None]
-            here = {each.name for each in self._waiting}
-            why = "which need each other" if set(missing) <= here else "which is not in the plan"
+        waiting = list(self._waiting.values())
+        for step, missing, why in _reasons(waiting, lambda name: self._plan_name(name) is not None):
             await self._refuse(step, f"it needs step {', '.join(missing)}, {why}")
         await self._drop_stale()
-        self._plan.problems += self._problems
+        self.give_up()
         return Ingested(tuple(self._names.values()), tuple(self._problems), self._join)
+
+    def give_up(self) -> None:
+        """There will be no more; what was said stays, its problems too."""
+        self._plan.problems += self._problems
 
     async def _note(self, found: Iterable[Step | Problem | Join]) -> None:
         for each in found:
@@ -74,46 +81,56 @@ class Reading:
             elif isinstance(each, Join):
                 self._join = each
             else:
-                self._waiting.append(each)
-                await self._enter_ready()
+                self._place += 1
+                self._waiting[self._place] = each
+                await self._enter_ready(self._place)
 
-    async def _enter_ready(self) -> None:
-        """Every waiting step whose references are all there becomes one of the plan."""
-        while True:
-            ready = [step for step in self._waiting if all(self._plan_name(name) for name in depends_on(step))]
-            if not ready:
-                return
-            for step in ready:
-                self._waiting.remove(step)
-                await self._enter(step)
+    async def _enter_ready(self, place: int) -> None:
+        """The step at this place, if its references are all there, and then those that waited for it."""
+        ready = deque([place])
+        while ready:
+            place = ready.popleft()
+            step = self._waiting[place]
+            missing = next((name for name in depends_on(step) if self._plan_name(name) is None), None)
+            if missing is not None:
+                self._missed.setdefault(missing, []).append(place)
+                continue
+            del self._waiting[place]
+            await self._enter(step)
+            if step.name in self._names:
+                ready.extend(self._missed.pop(step.name, ()))
 
     def _plan_name(self, name: str) -> str | None:
         return self._names.get(name) or (name if name in self._before and name in self._plan.steps else None)
 
     async def _enter(self, step: Step) -> None:
-        plan, earlier = self._plan, self._stale.pop(step.name, None)
+        plan = self._plan
         if step.name in self._names:
             await self._refuse(step, f"there is a step {step.name} already")
             return
+        earlier = self._stale.pop(step.name, None)
         name = earlier or _free(step.name, plan.steps)
         meant = renamed(step, name, self._plan_name)
-        if earlier is not None and earlier in plan.steps:
-            if (
-                plan.steps[earlier].step == meant
-                or msgspec.structs.replace(plan.steps[earlier].step, spot=meant.spot, why=meant.why) == meant
-            ):
-                self._names[step.name] = earlier
-                return
-            verdict = await plan.edit([Replace(earlier, meant)], author=self._author, why=step.why)
-            if verdict:
-                self._names[step.name] = earlier
-                return
-            meant = msgspec.structs.replace(meant, name=_free(step.name, plan.steps))
+        if earlier is not None and earlier in plan.steps and await self._is_kept(step.name, earlier, meant):
+            return
+        meant = msgspec.structs.replace(meant, name=_free(step.name, plan.steps))
         verdict = await plan.edit([Add(meant)], author=self._author, why=step.why)
         if verdict:
             self._names[step.name] = meant.name
-        else:
-            self._problems.append(Problem(step.spot, _quoted(step), verdict.detail))
+            return
+        self._problems.append(Problem(step.spot, _quoted(step), verdict.detail))
+        if earlier is not None:
+            self._stale[step.name] = earlier
+
+    async def _is_kept(self, name: str, earlier: str, meant: Step) -> bool:
+        """Whether a step that an earlier beginning gave is this one, or could be changed to it."""
+        known = self._plan.steps[earlier].step
+        if msgspec.structs.replace(known, spot=meant.spot, why=meant.why) != meant:
+            verdict = await self._plan.edit([Replace(earlier, meant)], author=self._author, why=meant.why)
+            if not verdict:
+                return False
+        self._names[name] = earlier
+        return True
 
     async def _refuse(self, step: Step, message: str) -> None:
         """Put a step that came to nothing on record."""
@@ -128,10 +145,34 @@ class Reading:
                 await self._plan.edit([Drop(name)], author=self._author, why="the planner began again without it")
 
 
-def _free(name: str, taken: Iterable[str]) -> str:
+def _reasons(waiting: list[Step], is_there: Callable[[str], bool]) -> Iterator[tuple[Step, list[str], str]]:
+    """Why each of these steps cannot be added: names that it misses, and in words what is wrong with them."""
+    missing = {step.name: [name for name in depends_on(step) if not is_there(name)] for step in waiting}
+    in_circle = set(missing)
+    lost = deque(name for name, names in missing.items() if any(each not in missing for each in names))
+    readers: dict[str, list[str]] = {}
+    for name, names in missing.items():
+        for each in names:
+            readers.setdefault(each, []).append(name)
+    while lost:
+        name = lost.popleft()
+        if name in in_circle:
+            in_circle.remove(name)
+            lost.extend(readers.get(name, ()))
+    for step in waiting:
+        absent = [name for name in missing[step.name] if name not in missing]
+        if absent:
+            yield step, absent, "which is not in the plan"
+        elif step.name in in_circle:
+            yield step, missing[step.name], "which need each other"
+        else:
+            yield step, missing[step.name], "which could not be added"
+
+
+def _free(name: str, taken: Container[str]) -> str:
     """The name, or the next one like it that is free."""
-    used, number, free = set(taken), 2, name
-    while free in used:
+    number, free = 2, name
+    while free in taken:
         free, number = f"{name}.{number}", number + 1
     return free
 

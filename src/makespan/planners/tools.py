@@ -22,6 +22,8 @@ from makespan.errors import GraphError, suggestion
 from makespan.planners.steps import Problem, Reference, Step, Text
 from makespan.ports import Tool
 
+Results = Mapping[str, Ref[Any] | None]
+"""What stands for the results of steps, by name; None for one that is going."""
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
 
@@ -62,6 +64,10 @@ class Tools:
     def names(self) -> tuple[str, ...]:
         return tuple(self._tasks)
 
+    def task(self, name: str) -> Task[..., Any]:
+        """The task behind a tool's name."""
+        return self._tasks[name]
+
     def named(self, name: str) -> str:
         """The tool's own name for what a planner wrote. Raises Unfit where there is none."""
         if name in self._tasks:
@@ -72,7 +78,7 @@ class Tools:
             raise Unfit(f"there is no tool {name!r}{known}")
         return found
 
-    def bind(self, step: Step, results: Mapping[str, Ref[Any]]) -> tuple[Task[..., Any], dict[str, Any], list[Problem]]:
+    def bind(self, step: Step, results: Results) -> tuple[Task[..., Any], dict[str, Any], list[Problem]]:
         """The task to call, its arguments with Refs in the places of references, and what was repaired.
 
         Raises:
@@ -110,19 +116,17 @@ class Tools:
             raise Unfit(f"{step.tool} misses {', '.join(map(repr, missing))}")
         return given
 
-    def _value(
-        self, step: Step, parameter: Parameter, said: Any, results: Mapping[str, Ref[Any]], repairs: list[Problem]
-    ) -> Any:
+    def _value(self, step: Step, parameter: Parameter, said: Any, results: Results, repairs: list[Problem]) -> Any:
         """An argument by its declared type, Refs inside."""
         filled = fill(said, results)
         if not _has_ref(filled):
             return _converted(step, parameter, filled, repairs)
-        if isinstance(filled, Ref) and _takes_text(parameter.annotation) and not _is_text(filled._type):
+        if isinstance(filled, Ref) and takes_text(parameter.annotation) and not _is_text(filled._type):
             return text([filled])
         return filled
 
 
-def fill(argument: Any, results: Mapping[str, Ref[Any]]) -> Any:
+def fill(argument: Any, results: Results) -> Any:
     """An argument with Refs for its references. Raises Unfit for a step that is not there, or a part it has not."""
     if isinstance(argument, Reference):
         ref = results.get(argument.step)
@@ -173,12 +177,12 @@ def _other_form(plain: Any) -> Any:
     return int(plain) if plain.strip().lstrip("+-").isdigit() else number
 
 
-def _takes_text(annotation: Any) -> bool:
+def takes_text(annotation: Any) -> bool:
     """Whether a parameter takes a text and would refuse anything else."""
     if get_origin(annotation) is Annotated:
-        return _takes_text(get_args(annotation)[0])
+        return takes_text(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        return Any not in get_args(annotation) and any(map(_takes_text, get_args(annotation)))
+        return Any not in get_args(annotation) and any(map(takes_text, get_args(annotation)))
     return annotation is str
 
 

@@ -260,10 +260,9 @@ class Attempts:
         return (attempt in self._running and attempt not in self._stopped) or attempt == self._inline
 
     def mail(self, attempt: tuple[int, int], name: str, value: bytes, message_id: str) -> None:
-        """A message of a running attempt to its own run. It need not be synced: an attempt that is repeated says it
-        again."""
+        """A message of a running attempt to its own run; one that is repeated says it again."""
         if self._is_open(attempt):
-            self._post(Sent(self._now(), name, value, message_id, sync=False))
+            self._post(Sent(self._now(), name, value, message_id, by_task=True))
 
     def _silence(self, attempt: tuple[int, int]) -> None:
         """Pass on what the attempt has emitted; it is about to end."""

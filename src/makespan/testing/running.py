@@ -321,7 +321,7 @@ class InThreads:
             else:
                 ended.set_exception(error)
 
-        plain = msgspec.structs.replace(info, services=None)
+        plain = msgspec.structs.replace(info, services=None, mail=None)
         self._world.in_thread(lambda: code.code.invoke(args, plain), done)
         produced: Produced = await ended
         return produced

@@ -61,9 +61,11 @@ def _text(fact: f.Fact, state: State) -> str:
         case f.LimitReached() | f.ScopeClosed() | f.ScopeAdded() | f.ScopeEnded() | f.ScopeReopened():
             return _of_scope(fact, state)
         case f.EditApplied():
-            return f"edit applied: {fact.kind} by {fact.author or 'the workflow'}"
+            count = f", {fact.tasks} new task{'s' * (fact.tasks != 1)}" if fact.tasks else ""
+            return f"edit applied: {fact.kind} by {fact.author or 'the workflow'}{count}{_why(fact.why)}"
         case f.EditRefused():
-            return f"edit refused: {fact.kind}: {fact.reason} {fact.detail}".rstrip()
+            by = f" by {fact.author}" if fact.author else ""
+            return f"edit refused: {fact.kind}{by}: {fact.reason} {fact.detail}".rstrip() + _why(fact.why)
         case f.MessageReceived():
             return f"message {fact.name!r} received{_why(fact.author)}"
         case f.MessageRefused():

@@ -165,14 +165,19 @@ def _limit(fact: f.LimitReached, state: State, wanted: frozenset[str]) -> Iterat
 
 
 def _edit_applied(fact: f.EditApplied, state: State, wanted: frozenset[str]) -> Iterator[Update]:
-    value = {"edit": fact.kind, "author": fact.author, "tasks": fact.tasks}
+    value = {"edit": fact.kind, "author": fact.author, "tasks": fact.tasks, **_asked_with(fact)}
     yield Update("edit", "", fact.at / 1e9, status="applied", value=value)
 
 
 def _edit_refused(fact: f.EditRefused, state: State, wanted: frozenset[str]) -> Iterator[Update]:
     why = f"{fact.reason} {fact.detail}".strip()
-    value = {"edit": fact.kind, "author": fact.author}
-    yield Update("edit", "", fact.at / 1e9, status="refused", value=value, error=why)
+    value = {"edit": fact.kind, "author": fact.author, "reason": fact.reason, "detail": fact.detail}
+    yield Update("edit", "", fact.at / 1e9, status="refused", value=value | _asked_with(fact), error=why)
+
+
+def _asked_with(fact: f.EditApplied | f.EditRefused) -> dict[str, Any]:
+    """What its author said for an edit, and the id under which it was asked for."""
+    return {name: said for name, said in (("why", fact.why), ("request", fact.request)) if said}
 
 
 def _message(fact: f.MessageReceived, state: State, wanted: frozenset[str]) -> Iterator[Update]:

@@ -51,7 +51,7 @@ class Member(msgspec.Struct, frozen=True):
     at: int
     end: int
     complete: bool
-    """Whether the text went on after the value."""
+    """Whether the value came to its end before the text did."""
 
 
 class Mapping(msgspec.Struct, frozen=True):
@@ -282,7 +282,7 @@ class Literals:
                 self.repair(key_at, self.at, "a key is followed by `:`")
             self.skip()
             value = self.value()
-            members.append(Member(key, value, key_at, self.at, not self.ended and self.at < len(self.text)))
+            members.append(Member(key, value, key_at, self.at, not self.ended))
             self._comma(")]}")
         else:
             self.at += 1

@@ -21,7 +21,7 @@ _MARK = re.compile(r"([$\\]?)\$(?:\{([^{}\n]{1,200})\}|(\w{1,200}))")
 _PATH_AFTER = re.compile(_PATH)
 _IN_BRACES = re.compile(r"\s{0,4}\$?(\w{1,200}(?:-\w{1,200}){0,5})(" + _PATH + r")\s{0,4}")
 _PATH_PART = re.compile(r"""\.(\w+)|\[(-?\d+)\]|\["([^"]*)"\]|\['([^']*)'\]""")
-_AMOUNT_AFTER = re.compile(r"\.\d|,\d{3}(?!\d)")
+_AMOUNT_AFTER = re.compile(r"(?:,\d{3}(?!\d)){0,5}(?:\.\d{1,20})?")
 _MORE = re.compile(r"(?:[-.]\w{1,100}){1,5}")
 
 Canonical = Callable[[str], str | None]
@@ -75,10 +75,12 @@ class Dialect:
         if found.group(2) is not None:
             return self._braced(text, at, found.end(), found.group(2), escaped)
         name, end = self._longest(text, found.group(3), found.end())
-        path, after = (), end
-        exact = name.isdigit() or not name[0].isdigit()
-        if name.isdigit() and _AMOUNT_AFTER.match(text, end):
-            exact = False
+        path: tuple[str | int, ...] = ()
+        after = end
+        exact = name.isdigit() or not name[0].isdigit() or self.canonical(name) is not None
+        amount = _AMOUNT_AFTER.match(text, end) if name.isdigit() else None
+        if amount is not None and amount.group():
+            exact, after = False, amount.end()
         elif exact:
             path, after = _path(text, end)
         return Mark(at, after, text[at:after], _plain(name), path, False, escaped, exact)

@@ -136,7 +136,7 @@ class NumberedReader:
             self._join(Places(line, spot).spot(mark), (), "")
 
     def _think(self, words: str, spot: Spot) -> None:
-        if words.strip(ORNAMENT):
+        if words.strip(ORNAMENT + "()[]{}.,;"):
             self._thoughts.append((spot, words.strip()))
 
     def _report(self, spot: Spot, text: str, message: str) -> None:
@@ -175,7 +175,7 @@ class NumberedReader:
         if begun.tool.lower() in ENDS:
             linker = Linker(self._dialect)
             self._join(spot, tuple(linker.linked(value) for value in (*args, *kwargs.values())), written)
-            self._repairs(text, places, [*reader.repairs, *linker.repairs])
+            self._repairs(text, places, [*reader.repairs, *linker.repairs, *_label(begun)])
         elif self._has_ended:
             self._report(spot, written, "a step after the end of the plan")
         else:
@@ -196,10 +196,7 @@ class NumberedReader:
             self._found.append(Problem(spot, written, message, repaired=True))
             return
         name = self._name(number, begun, spot, written, call)
-        repairs = [*reader.repairs, *linker.repairs]
-        if begun.label:
-            repairs.append(Repair(begun.at, begun.args_at or begun.at, f"steps have numbers; {begun.label!r} is no name"))
-        self._repairs(text, places, repairs)
+        self._repairs(text, places, [*reader.repairs, *linker.repairs, *_label(begun)])
         self._found.append(Step(name, begun.tool, positional, named, why=self._why(), spot=spot))
 
     def _name(self, number: str, begun: Opening, spot: Spot, written: str, call: object) -> str:
@@ -233,11 +230,18 @@ class NumberedReader:
 
     def _repairs(self, text: str, places: Places, repairs: list[Repair]) -> None:
         for repair in repairs:
-            written = text[repair.at : repair.end] or places_line(text, repair.at)
+            written = text[repair.at : repair.end] or _line_before(text, repair.at)
             self._found.append(Problem(places.spot(repair.at), written, repair.message, repaired=True))
 
 
-def places_line(text: str, at: int) -> str:
+def _label(begun: Opening) -> list[Repair]:
+    """The report that a step has a name besides its number."""
+    if not begun.label:
+        return []
+    return [Repair(begun.at, begun.args_at or begun.at, f"steps have numbers; {begun.label!r} is no name")]
+
+
+def _line_before(text: str, at: int) -> str:
     """The line around a place, for what is missing there."""
     return text[text.rfind("\n", 0, at) + 1 : at].strip()
 

@@ -23,14 +23,17 @@ BEHIND = re.compile(r"[ \t\r\ufeff*`_#>•·\-–—|~.;,]*")
 """What may stand behind a call without being said."""
 
 _NUMBER = re.compile(
-    r"(?:(?:step|task|action)[ \t]{0,4}(?=[#0-9]))?([$#(\[]?)\{?([0-9]{1,9})[\])}]?[*`_ \t]{0,8}(?:[.):=\]]|->)?[*`_ \t]{0,8}",
+    r"(?:(?:step|task|action)[ \t]{0,4}(?=[#0-9]))?"
+    r"([$#(\[]?)\{?([0-9]{1,9})[\])}]?[*`_ \t]{0,8}(?:[.):=\]]|->)?[*`_ \t]{0,8}",
     re.IGNORECASE,
 )
 _SEPARATED = re.compile(r"[0-9][*`_ \t)}\]]{0,12}(?:[.):=\]]|->)")
 _LABEL = re.compile(r"(?:action|tool|call)[ \t]{0,4}:[*`_ \t]{0,8}", re.IGNORECASE)
 _ASSIGNED = re.compile(r"([A-Za-z_]\w{0,80})[ \t]{0,4}=[ \t]{0,4}(?=[A-Za-z_`*])")
 _TOOL = re.compile(r"[*`]{0,3}([A-Za-z_][\w.\-]{0,120})[*`]{0,3}\(")
-_SPACED_TOOL = re.compile(r"[*`]{0,3}([A-Za-z_][\w.\-]{0,60}(?:[ \t]{1,3}[A-Za-z_][\w\-]{0,60}){0,2})[*`]{0,3}[ \t]{0,3}\(")
+_SPACED_TOOL = re.compile(
+    r"[*`]{0,3}([A-Za-z_][\w.\-]{0,60}(?:[ \t]{1,3}[A-Za-z_][\w\-]{0,60}){0,2})[*`]{0,3}[ \t]{0,3}\("
+)
 _LONE_END = re.compile(r"[*`]{0,3}(join|finish)[*`.;, \t\r]{0,8}\Z", re.IGNORECASE)
 _THOUGHT = re.compile(
     r"(?:thoughts?|reason(?:ing)?|rationale|why|plan)[ \t]{0,4}[0-9]{0,3}[*`_]{0,3}[ \t]{0,4}:[*`_]{0,3}", re.IGNORECASE
@@ -69,7 +72,7 @@ def opening(line: str, at: int = 0) -> Opening | None:
         return Opening(number, tool.group(1), start, tool.end(), said)
     lone = _LONE_END.match(line, name_at)
     if lone is not None:
-        return Opening(number, lone.group(1).lower(), start, None, said)
+        return Opening(number, lone.group(1).lower() if label is None else None, start, None)
     return Opening(number, None, start, None)
 
 

@@ -29,7 +29,7 @@ CLOSER_OF = {"(": ")", "[": "]", "{": "}"}
 _OPENER_OF = {closer: opener for opener, closer in CLOSER_OF.items()}
 _INTERESTING = re.compile(r"""[()\[\]{}"'“”„«»‘’‚#/]""")
 _SPACES = re.compile(r"[ \t]*")
-_MAY_FOLLOW = frozenset(",:)]}\n\r#+;")
+_MAY_FOLLOW = frozenset(",:=)]}\n\r#+;")
 _MAY_PRECEDE = frozenset("([{,:=+\n")
 
 
@@ -69,7 +69,9 @@ class Scanner:
     A closing bracket of another kind closes all that was opened since its own; one without its own is no bracket.
     """
 
-    def __init__(self, at: int = 0, *, inside: str = "", comments: bool = False) -> None:
+    def __init__(self, at: int = 0, *, inside: str = "", around: str = "", comments: bool = False) -> None:
+        """Begin at an index, inside of brackets that are open, with others around where the scan ends as well."""
+        self.around = around
         self.at = at
         """The next index to look at."""
         self.stack = list(inside)
@@ -85,7 +87,7 @@ class Scanner:
         return bool(self._until) and self._until not in ("\n", "*/")
 
     def run(self, text: str, *, final: bool = False, on_open: Callable[[int], bool] | None = None) -> int | None:
-        """Index after the bracket that closes the outermost one; None where it has not come.
+        """Index after the bracket that closes the outermost one, or of one around it; None where it has not come.
 
         Args:
             text: from the same beginning as before, with more at its end.
@@ -118,7 +120,10 @@ class Scanner:
             self._counts[mark] += 1
             self.too_deep = self.too_deep or len(self.stack) > MAX_DEPTH
         elif mark in _OPENER_OF:
-            self._close(_OPENER_OF[mark])
+            opener = _OPENER_OF[mark]
+            if opener in self.around and not self._counts[opener]:
+                return self.at
+            self._close(opener)
             if not self.stack:
                 self.at += 1
                 return self.at

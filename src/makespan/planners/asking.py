@@ -1,0 +1,173 @@
+"""Asking a model for a plan: numbered lines where it can be trusted with them, JSON under a schema where it cannot.
+
+    write_plan("goal", offers(tools))     ──▶  a Ref that yields the plan's text, for `LivePlan.ingest(…, format="auto")`
+
+Which of the two is decided where the model is known, in the attempt: a model that does not take tools natively
+(`native_tools` false: the embedded ones, and those declared so) is a small one, and is held to the schema of the plans
+over these tools. So a list of models may hold both kinds, and a plan is always on record as it was written.
+Invariant: the pieces that are told as the model writes are the pieces of the result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+
+from makespan.authoring.model_task import ModelCode, ModelTask, Structured
+from makespan.authoring.task import Task
+from makespan.authoring.turn import DEFAULT_MODELS, MODEL_RETRIES
+from makespan.authoring.yielding import Lines, Telling
+from makespan.errors import GraphError, ProviderError
+from makespan.graph.node import Effect, Options
+from makespan.models.tool_choice import ToolChoice
+from makespan.planners.schema import MAX_STEPS, Offer, plan_schema, signature
+from makespan.ports import AttemptInfo, Message, ModelReply, ModelRequest, Services, TaskCode
+
+FORMATS = ("auto", "numbered", "schema")
+"""How a plan is asked for; `auto` by the model."""
+PLAN_TOKENS = 1_024
+"""Completion tokens of one plan."""
+
+_NUMBERED = """You write plans: calls of tools that together reach the user's goal. One call a line, numbered from 1:
+1. tool(argument, name=argument)
+An argument is a value, or $1 for the whole result of call 1, $1.field for a part of it; inside a text write ${1}.
+Calls that do not need each other run at the same time, so refer only to what a call really needs. Use only these tools,
+at most %d calls, and end with a line that says join(). Write nothing else.
+Tools:
+%s"""
+_SCHEMA = """You write plans as JSON: {"steps": [{"tool": NAME, "args": {...}}, ...]}. Each step calls one tool.
+Never work out yourself what a tool can work out. To use the result of an earlier step as an argument, write "$1" for the
+result of the first step, "$2" for the second; inside a text write ${1}. Stop when the goal is reached.
+Tools:
+%s"""
+_SHOT_GOAL = """Tools for this example: age(name: string) -> integer; add(a: number, b: number) -> number; \
+say(text: string) -> string
+Goal: Say how old Ann and Bob are together."""
+_SHOT_PLAN = (
+    '{"steps": [{"tool": "age", "args": {"name": "Ann"}}, {"tool": "age", "args": {"name": "Bob"}}, '
+    '{"tool": "add", "args": {"a": "$1", "b": "$2"}}, '
+    '{"tool": "say", "args": {"text": "Together they are ${3} years old."}}]}'
+)
+_PIECES = re.compile(r"(?<=\n)|(?<=\}, )")
+
+
+def is_small(services: Services, name: str) -> bool:
+    """Whether a model plans by schema: one that takes no tools as they are.
+
+    Raises:
+        ProviderError: there is no such model.
+    """
+    return isinstance(services.model(name), ToolChoice)
+
+
+def _write_plan(
+    goal: str,
+    tools: list[Offer],
+    max_steps: int = MAX_STEPS,
+    format: str = "auto",
+    problems: tuple[str, ...] = (),
+) -> AsyncIterator[str]:
+    """The parameters of the task; the work is done by PlanCode."""
+    raise GraphError("a plan is written by a model")
+
+
+class PlanTask(ModelTask[..., list[str]]):
+    """A plan for a goal, by a model. Made by `write_plan`.
+
+    Args:
+        goal: in words.
+        tools: `offers(...)` of what the plan may call.
+        max_steps: calls at most; a schema allows no more, text is only told.
+        format: `auto`, or `schema` or `numbered` whatever the model is.
+        problems: what was wrong with the last plan for this goal.
+    """
+
+    def __init__(self) -> None:
+        options = Options(effect=Effect.IDEMPOTENT, retries=MODEL_RETRIES, models=DEFAULT_MODELS, priced=True)
+        super().__init__(_write_plan, {"key": "makespan.write_plan"}, defaults=options)
+
+    def code_with(self, structured: Structured) -> TaskCode:
+        return PlanCode(self, structured)
+
+
+class PlanCode(ModelCode):
+    """Writing a plan behind the TaskCode port."""
+
+    def request(self, args: bytes, seed: int) -> ModelRequest:
+        """The request for numbered lines."""
+        said = self._said(args)
+        system = _NUMBERED % (said["max_steps"], _listed(said["tools"]))
+        return ModelRequest(
+            (Message.system(system), Message.user(_wish(said))), None, PLAN_TOKENS, 0.0, seed=seed % 2**31
+        )
+
+    def for_model(self, request: ModelRequest, args: bytes, services: Services, name: str) -> ModelRequest:
+        """The same for JSON under a schema where the model is a small one."""
+        said = self._said(args)
+        if said["format"] == "numbered" or (said["format"] == "auto" and not _is_known_small(services, name)):
+            return request
+        messages = (
+            Message.system(_SCHEMA % _listed(said["tools"])),
+            Message.user(_SHOT_GOAL),
+            Message.assistant(_SHOT_PLAN),
+            Message.user(_wish(said)),
+        )
+        schema = plan_schema(said["tools"], said["max_steps"])
+        return msgspec.structs.replace(request, messages=messages, schema=schema)
+
+    def _said(self, args: bytes) -> dict[str, Any]:
+        return {"max_steps": MAX_STEPS, "format": "auto", "problems": (), **self._task.signature.decode(args)}
+
+    def lines(self, info: AttemptInfo) -> Lines:
+        return Pieces(Telling(info))
+
+    def read(self, reply: ModelReply, request: ModelRequest) -> list[str]:
+        """The pieces of the text. Under a schema a text that was cut is asked for again, shorter."""
+        if request.schema is not None and reply.finish_reason == "length":
+            raise ProviderError(
+                f"the plan was cut off after {reply.usage.completion_tokens} tokens; ask for fewer steps",
+                kind="truncated",
+                retryable=False,
+            )
+        return [piece for piece in _PIECES.split(self._structured.read(reply, str)) if piece]
+
+
+class Pieces(Lines):
+    """A plan's text, told by lines and by the steps of a list that is written on one line."""
+
+    def take(self, text: str) -> None:
+        """More of the text."""
+        *whole, self._rest = _PIECES.split(self._rest + text)
+        for piece in whole:
+            self._telling.tell(msgspec.msgpack.encode(piece))
+
+
+write_plan: Task[..., list[str]] = PlanTask()
+
+
+def planner(models: Sequence[str] = ()) -> Task[..., list[str]]:
+    """`write_plan`, asked of these models."""
+    return write_plan.options(models=list(models)) if models else write_plan
+
+
+def _is_known_small(services: Services, name: str) -> bool:
+    try:
+        return is_small(services, name)
+    except ProviderError:
+        return False  # asking it says what is wrong, past the breaker and onto the bill
+
+
+def _listed(tools: list[Offer]) -> str:
+    return "\n".join(f"- {signature(offer)}" for offer in tools)
+
+
+def _wish(said: dict[str, Any]) -> str:
+    """The user's message."""
+    parts = [f"Goal: {said['goal']}"]
+    if said["problems"]:
+        parts += ["Your last plan could not be carried out as it is. Write a whole plan again. What was wrong:"]
+        parts += [f"- {problem}" for problem in said["problems"]]
+    return "\n".join(parts)
