@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from bench import floors, measure, scheduling, sqlite_floor
+from bench import floors, measure, plans, scheduling, sqlite_floor
 from bench.graphs import SHAPES, Shape, chain, fan, layered, skewed
 from bench.measure import Figures, Program, Samples
 
@@ -216,4 +216,5 @@ CASES: Mapping[str, Callable[[bool], Figures]] = {
     "live-memory": lambda quick: live_memory(LIVE_LIMIT if quick else 100_000),
     "live-chain": lambda quick: live_chain(1_000, 3 if quick else 9),
     **scheduling.CASES,
+    **plans.CASES,
 }

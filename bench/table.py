@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from bench import scheduling
+from bench import plans, scheduling
 from bench.measure import Figures
 from bench.table_row import Row
 
@@ -27,6 +27,7 @@ def rows(results: Results) -> Iterator[Row]:
     yield from import_rows(results)
     yield from live_rows(results)
     yield from scheduling.rows(results)
+    yield from plans.rows(results)
 
 
 def memory_rows(results: Results) -> Iterator[Row]:

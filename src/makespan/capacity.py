@@ -1,6 +1,7 @@
 """How much there is of what runs share, as `makespan.toml` or `Engine(...)` say it, made into what the broker takes.
 
 pools    {"gpu": 2}  or  {"gpu": {"slots": 2, "closed": ["Mon-Fri 02:00-04:00 Europe/Berlin"]}}
+         {"truck": ["truck_1", "truck_2"]}  or  {"truck": {"names": ["truck_1", "truck_2"], "closed": [...]}}
 rates    {"api": Rate(60, ...)}  or  {"api": {"count": 60, "per_s": 60, "closed": [...]}}
 budgets  {"usd": 5.0, "per": "day"}  and/or  {"team": {"usd": 5.0, "tokens": 2_000_000, "seconds": 3600}}
 """
@@ -16,13 +17,15 @@ import msgspec
 
 from makespan.calendars import Closed, Periods
 from makespan.errors import UsageError, suggestion
-from makespan.machine.resources import REQUESTS, Budget, Pool, Rate
-from makespan.store_port import Account
+from makespan.machine.resources import BUDGET, GATE, LOCK, REQUESTS, UNIT, Budget, Pool, Rate
+from makespan.store_port import NUMBERED_UNITS, Account
 from makespan.values import nano_usd, nanos
 
 DEFAULT_ACCOUNT = "default"
 """The account of runs that name none: budgets given without one are its."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_TAKEN = {kind.rstrip(UNIT) for kind in (LOCK, BUDGET, GATE)}
+"""With a colon these are no pools."""
 MOST_SLOTS = 2**60
 """Of a pool, and the count of a rate."""
 MOST_AMOUNT = 4e9
@@ -30,10 +33,11 @@ MOST_AMOUNT = 4e9
 
 
 class PoolConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One entry of `[pools]` in full."""
+    """One entry of `[pools]` in full: with `slots`, or the `names` of its units."""
 
-    slots: int
+    slots: int = 0
     closed: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class RateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,14 +63,33 @@ def _pool(name: str, said: Any) -> Pool:
         pool = said
     elif isinstance(said, Mapping | PoolConfig):
         entry = said if isinstance(said, PoolConfig) else _typed(f"pools.{name}", said, PoolConfig)
-        pool = Pool(entry.slots, _closed(f"pools.{name}", entry.closed))
+        pool = _named(name, entry.slots, entry.names, _closed(f"pools.{name}", entry.closed))
+    elif isinstance(said, list | tuple) and said:
+        pool = _named(name, 0, said, None)
     elif isinstance(said, int) and not isinstance(said, bool):
         pool = Pool(said)
     else:
-        raise UsageError(f'pools.{name} = {said!r}: write a number of slots, or {{"slots": 2, "closed": [...]}}')
+        raise UsageError(f'pools.{name} = {said!r}: write a number of slots, their names, or {{"slots": 2, "closed": [...]}}')
     if not 0 < pool.slots <= MOST_SLOTS:
         raise UsageError(f"pools.{name}: {pool.slots} slots; a pool has at least one")
     return pool
+
+
+def _named(pool: str, slots: int, names: Sequence[Any], closed: Closed | None) -> Pool:
+    """A pool whose units may have names. By these they are known to all processes that share the store."""
+    if names and pool in _TAKEN:
+        raise UsageError(f"pools.{pool}: a pool whose units have names cannot be called that; call it {pool}_pool")
+    for name in names:
+        _check_name(f"pools.{pool}", name)
+        if name.isdecimal():
+            raise UsageError(f"pools.{pool}: {name!r} is a number; a unit's name has a letter in it")
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise UsageError(f"pools.{pool}: two units are called {twice!r}")
+    if len(names) > NUMBERED_UNITS or (names and slots not in (0, len(names))):
+        most = f"at most {NUMBERED_UNITS} units have names" if len(names) > NUMBERED_UNITS else f"slots = {slots}"
+        raise UsageError(f"pools.{pool}: {len(names)} names, but {most}")
+    return Pool(slots or len(names), closed, tuple(names))
 
 
 def rates_of(given: Mapping[str, Any]) -> dict[str, Rate]:

@@ -65,7 +65,7 @@ class Config(msgspec.Struct, frozen=True):
     """File with the durations and costs that tasks are expected to have."""
     models: dict[str, ModelConfig] = {}
     prices: dict[str, Price] = {}
-    pools: dict[str, int | PoolConfig] = {}
+    pools: dict[str, int | tuple[str, ...] | PoolConfig] = {}
     rates: dict[str, RateConfig] = {}
     budgets: dict[str, Any] = {}
     """Amounts of the default account, and tables of others."""
@@ -316,7 +316,7 @@ _TOP: dict[str, _Take] = {
     "profile": lambda reader, at, value: reader.typed(at, value, str),
     "models": lambda reader, at, value: reader.entries(at, _in_full(value), ModelConfig),
     "prices": lambda reader, at, value: reader.entries(at, value, Price),
-    "pools": lambda reader, at, value: reader.checked(at, reader.entries(at, value, int | PoolConfig), pools_of),
+    "pools": lambda reader, at, value: reader.checked(at, reader.entries(at, value, int | tuple[str, ...] | PoolConfig), pools_of),
     "rates": lambda reader, at, value: reader.checked(at, reader.entries(at, value, RateConfig), rates_of),
     "budgets": lambda reader, at, value: reader.checked(at, reader.entries(at, value, Any), budgets_of),
     "limits": _limits,

@@ -253,8 +253,8 @@ class AttemptInfo(msgspec.Struct, frozen=True, gc=False):
     """Whether the pieces of a model's answer are wanted."""
     files: str = ""
     """The folder that holds the files of the store; its sibling `work` holds the working directories of attempts."""
-    units: dict[str, tuple[int, ...]] | None = None
-    """Numbers of the units held, by pool; None where `needs` asks for nothing."""
+    units: dict[str, tuple[str, ...]] | None = None
+    """Numbers of the units held, by pool, or their names where they have any; None where `needs` asks for nothing."""
     number: int = -1
     """The task's number in its run."""
     mail: Any = None

@@ -10,8 +10,9 @@ import msgspec
 from makespan.authoring.bodies import LiveBodies
 from makespan.authoring.task import Task
 from makespan.authoring.trace import template_of
-from makespan.graph.node import Kind
+from makespan.graph.node import Declaration, Kind
 from makespan.machine import retrying
+from makespan.machine.items import is_bookkeeping
 from makespan.machine.machine import Machine
 from makespan.machine.records import Status, TaskState
 from makespan.machine.requests import describe_divergence
@@ -53,8 +54,8 @@ def rehearse(state: State, code: Task[..., object]) -> Rehearsal:
         stale = retrying.stale(state, template.nodes)
         there = {node.id for node in template.nodes}
         mine = [task for task in state.tasks if not task.requested and task.spec.scope == 0]
-        dropped = [task for task in mine if task.spec.id not in there and task.kind in _SHOWN]
-        added = [n.key for n in template.nodes if n.id not in state.index and n.declaration.kind in _SHOWN]
+        dropped = [task for task in mine if task.spec.id not in there and _is_shown(task.declaration)]
+        added = [n.key for n in template.nodes if n.id not in state.index and _is_shown(n.declaration)]
         return _told(state, known, stale, dropped, added, "")
     machine = Machine(state, bodies=bodies)
     machine.stopping = ("rehearsal", "")
@@ -62,9 +63,9 @@ def rehearse(state: State, code: Task[..., object]) -> Rehearsal:
     again = [root.number] if root is not None and root.is_final else []
     machine.resume(state.at, budget=None, deadline_ns=None, on_change="stop", retry=again)
     bodies.close()
-    live = [task for task in state.tasks[:known] if task.requested and task.kind in _SHOWN and task is not root]
+    live = [task for task in state.tasks[:known] if task.requested and _is_shown(task.declaration) and task is not root]
     dropped = [task for task in live if task.number not in machine.replay.claimed and _is_done(task)]
-    added = [task.declaration.key for task in state.tasks[known:] if task.kind in _SHOWN]
+    added = [task.declaration.key for task in state.tasks[known:] if _is_shown(task.declaration)]
     diverged = [state.tasks[number] for number in sorted(state.diverged)]
     said = describe_divergence(state, diverged) if diverged else ""
     return _told(state, known, machine.stale, dropped, added, said)
@@ -78,6 +79,10 @@ def _told(
     return Rehearsal(
         state.run_id, same, [_name(state.tasks[n]) for n in stale], [_name(t) for t in dropped], added, diverged
     )
+
+
+def _is_shown(declaration: Declaration) -> bool:
+    return declaration.kind in _SHOWN and not is_bookkeeping(declaration)
 
 
 def _is_done(task: TaskState) -> bool:

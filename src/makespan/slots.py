@@ -24,7 +24,7 @@ from makespan.machine.facts import (
     TaskSucceeded,
 )
 from makespan.machine.policy import NO_RANK, Rank
-from makespan.machine.resources import BUDGET, GATE, LOCK, REQUESTS, Needs
+from makespan.machine.resources import BUDGET, GATE, LOCK, REQUESTS, Needs, by_pool
 from makespan.ports import World
 from makespan.store_port import Account, Claim, Journal, Lease, LedgerChange
 
@@ -162,7 +162,7 @@ class RunSlots:
 
     def claim(self, task: int, attempt: int, needs: Needs) -> bool:
         """Write into the store's ledger what the broker granted; False when other processes left no room."""
-        now = self._world.wall_ns()
+        now, needs = self._world.wall_ns(), by_pool(needs)
         claims = [self._claim(task, attempt, name, units, now) for name, units in needs if not name.startswith(GATE)]
         if claims and not self._journal.claim(claims, now):
             self._broker.put_back((self._lease.run_id, task, attempt))
@@ -185,8 +185,11 @@ class RunSlots:
             where = in_period(name, broker.start_of(name, (lease.run_id, task, attempt)))
             change = LedgerChange(where, lease.run_id, task, attempt, units, lease.epoch, now)
             return Claim(change, broker.budgets[name.removeprefix(BUDGET)].amount, is_budget=True)
-        change = LedgerChange(name, lease.run_id, task, attempt, units, lease.epoch, 0)
-        return Claim(change, 1 if name.startswith(LOCK) else broker.pools[name].slots)
+        if name.startswith(LOCK):
+            return Claim(LedgerChange(name, lease.run_id, task, attempt, units, lease.epoch, 0), 1)
+        which = ",".join(broker.units_of((lease.run_id, task, attempt)).get(name, ()))
+        change = LedgerChange(name, lease.run_id, task, attempt, units, lease.epoch, 0, which)
+        return Claim(change, broker.pools[name].slots)
 
     def learn(self, name: str, now: int) -> Account:
         """How a budget stands in the store; the broker knows it from here on."""
@@ -211,8 +214,8 @@ class RunSlots:
     def _change(self, resource: str, task: int, attempt: int) -> LedgerChange:
         return LedgerChange(resource, self._lease.run_id, task, attempt, 0, self._lease.epoch, 0)
 
-    def units(self, task: int, attempt: int) -> dict[str, tuple[int, ...]]:
-        """Numbers of the units of pools that the attempt holds."""
+    def units(self, task: int, attempt: int) -> dict[str, tuple[str, ...]]:
+        """The units of pools that the attempt holds: their numbers, or their names where they have any."""
         return self._journal.units(self._lease.run_id, task, attempt)
 
     def take_changes(self, facts: Sequence[Fact] = ()) -> list[LedgerChange]:

@@ -82,7 +82,8 @@ class LedgerChange(msgspec.Struct, frozen=True):
     epoch: int
     at_ns: int
     numbers: str = ""
-    """Which units of a pool, as `0,1`: the store fills it in when it grants a claim."""
+    """Which units of a pool, as `0,1`: the store fills it in when it grants a claim. A claim that names its units
+    (`truck_1,truck_2`) is for these and no others."""
     spent: int = 0
     """Of a budget: what is spent for good, as the row is removed."""
 
@@ -364,7 +365,7 @@ class Journal(Protocol):
         """Write the units into the ledger if all of them fit beside what every process holds; all or nothing.
 
         Units of a pool count while their run is owned under the same epoch: a dead owner's come back with its lease.
-        Each has a number, the lowest that is free, told by `units`.
+        Each has a number, the lowest that is free, told by `units`; or the names that the claim gives, if all are free.
         """
         ...
 
@@ -377,8 +378,8 @@ class Journal(Protocol):
         as the run has a new owner, or is given back."""
         ...
 
-    def units(self, run_id: str, task: int, attempt: int) -> dict[str, tuple[int, ...]]:
-        """Numbers of the units that an attempt holds, by pool of at most NUMBERED_UNITS."""
+    def units(self, run_id: str, task: int, attempt: int) -> dict[str, tuple[str, ...]]:
+        """Numbers, or names, of the units that an attempt holds, by pool of at most NUMBERED_UNITS."""
         ...
 
     @property

@@ -134,7 +134,10 @@ class Upkeep:
     def _observe_ledger(self) -> None:
         if self._broker.waiting:
             ledger = self._journal.ledger(self._world.wall_ns())
-            rows = [Held(c.resource, (c.run_id, c.task, c.attempt), c.units, c.at_ns) for c in ledger]
+            rows = [
+                Held(c.resource, (c.run_id, c.task, c.attempt), c.units, c.at_ns, tuple(c.numbers.split(",")))
+                for c in ledger
+            ]
             self._broker.observe(row for row in rows if row.holder[0] not in self._runs)
             self.grant()
 

@@ -54,6 +54,18 @@ def test_who_needs_something_else_passes_by() -> None:
     assert broker.ask(holder(3), (("disk", 1),), 0)
 
 
+def test_what_nobody_before_him_needs_may_be_given_to_one_who_came_later() -> None:
+    broker = Broker({"truck": 3, "crane": 1})
+    both, truck = (("crane", 1), ("truck", 1)), (("truck", 1),)
+    broker.ask(holder(1), (("crane", 1),), 0)
+    for number in (2, 3):
+        broker.ask(holder(number), both, 0)
+    for number in (4, 5):
+        broker.ask(holder(number), truck, 0)
+
+    assert broker.grants(0) == [holder(4)], "one truck is left beside those that 2 and 3 wait for"
+
+
 def test_asking_again_for_what_one_holds_is_granted() -> None:
     broker = Broker({"gpu": 1})
     broker.ask(holder(1), GPU, 0)
@@ -236,13 +248,20 @@ class BrokerLaws(RuleBasedStateMachine):
         self.spent += [(self.now, units) for name, units in needs if name == "tokens"]
 
     def _no_one_was_overtaken(self, who: Any, needs: Any) -> None:
-        names = {name for name, _ in needs}
+        """What is left is enough for all of his run who came before him."""
+        ahead: dict[str, int] = {}
         for other, theirs in self.asked:
             if other == who:
                 break
-            if other[0] != who[0]:
-                continue  # between runs fairness decides, not who came first
-            assert not names.intersection(name for name, _ in theirs), f"{who} overtook {other}"
+            for name, units in theirs if other[0] == who[0] else ():  # between runs fairness decides, not who came first
+                ahead[name] = ahead.get(name, 0) + units
+        for name, units in needs:
+            assert not ahead.get(name) or units + ahead[name] + self._taken(name) <= 3 - (name == "disk"), who
+
+    def _taken(self, name: str) -> int:
+        if name == "tokens":
+            return sum(units for at, units in self.spent if at + 100 > self.now)
+        return sum(dict(needs).get(name, 0) for needs in self.holding.values())
 
     @rule(
         needs=st.dictionaries(st.sampled_from(["gpu", "disk", "tokens"]), st.integers(1, 2), min_size=1),
@@ -530,10 +549,10 @@ def test_a_release_looks_at_few_of_ten_thousand_in_line() -> None:
     looks = 0
 
     class Counting(Broker):
-        def _fits(self, needs: Any, at: int) -> bool:
+        def _fits(self, needs: Any, at: int, *kept: Any) -> bool:
             nonlocal looks
             looks += 1
-            return super()._fits(needs, at)
+            return super()._fits(needs, at, *kept)
 
     broker = Counting({"gpu": 1})
     for number in range(5000):
@@ -552,10 +571,10 @@ def test_ten_thousand_different_locks_are_no_burden_for_each_other() -> None:
     looks = 0
 
     class Counting(Broker):
-        def _fits(self, needs: Any, at: int) -> bool:
+        def _fits(self, needs: Any, at: int, *kept: Any) -> bool:
             nonlocal looks
             looks += 1
-            return super()._fits(needs, at)
+            return super()._fits(needs, at, *kept)
 
     broker = Counting()
     for number in range(10_000):

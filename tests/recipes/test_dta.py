@@ -10,11 +10,12 @@ import pytest
 import makespan as ms
 from makespan.errors import TaskError
 from makespan.models.scripted import Scripted, prompt_text
-from makespan.recipes.dta import Answer, Call, dta
+from makespan.planners.known import Known
+from makespan.recipes.dta import Answer, dta
 from makespan.testing import running
 
 MADE: list[str] = []
-ASKED: list[tuple[list[Call], list[str], bool]] = []
+ASKED: list[tuple[list[Known], list[str], bool]] = []
 
 
 @ms.task
@@ -45,7 +46,7 @@ def rounds(*texts: str) -> ms.Task[..., list[str]]:
 
     @ms.task(key="rounds")
     async def write(
-        question: str, tools: list[str], calls: list[Call], problems: list[str], last: bool
+        question: str, tools: list[str], calls: list[Known], problems: list[str], last: bool
     ) -> AsyncIterator[str]:
         ASKED.append((calls, problems, last))
         for line in texts[min(len(ASKED), len(texts)) - 1].splitlines():
@@ -140,7 +141,7 @@ def test_a_kill_before_and_after_every_commit_changes_nothing() -> None:
 
     @ms.task(key="by what is known")
     async def write(
-        question: str, tools: list[str], calls: list[Call], problems: list[str], last: bool
+        question: str, tools: list[str], calls: list[Known], problems: list[str], last: bool
     ) -> AsyncIterator[str]:
         for line in texts[{0: 0, 2: 1}.get(len(calls), 2)].splitlines():
             yield f"{line}\n"

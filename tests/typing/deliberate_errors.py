@@ -2,6 +2,7 @@
 
 # ruff: noqa: F841
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import makespan as ms
@@ -53,6 +54,18 @@ def takes_the_wrong_type(host: str = ms.use(port)) -> str:  # wrong
 @ms.task
 def takes_no_marker(key: str = ms.secret("env:KEY")) -> str:  # wrong
     return key
+
+
+@ms.task
+async def rows() -> AsyncIterator[int]:
+    yield 1
+
+
+@ms.workflow
+async def reads() -> None:
+    async for row in rows():
+        text: str = row  # wrong
+    first: int = await rows()  # wrong
 
 
 @ms.task

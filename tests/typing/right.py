@@ -112,6 +112,34 @@ def agent(history: list[ms.Message], ticket: str) -> Paid:
     return ms.chat(history, ms.Message.user(ticket), system="Be kind.")
 
 
+@ms.task
+async def rows(path: str) -> AsyncIterator[Paid]:
+    yield Paid(1.0)
+
+
+@ms.task(retries=2)
+async def words() -> AsyncIterator[str]:
+    yield "a"
+
+
+@ms.prompt(models=["main"])
+def poem(about: str) -> AsyncIterator[str]:
+    return ms.chat(about)
+
+
+@ms.workflow
+async def reads() -> int:
+    assert_type(await rows("a.csv"), list[Paid])
+    assert_type(await words(), list[str])
+    assert_type(await poem("rain"), list[str])
+    async for row in rows("a.csv"):
+        assert_type(row, Paid)
+    async for line in poem("rain"):
+        assert_type(line, str)
+    assert_type([word async for word in words()], list[str])
+    return length(poem("rain"))
+
+
 @ms.task(effect="idempotent")
 async def alert(ended: ms.Result[object]) -> None: ...
 

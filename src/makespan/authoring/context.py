@@ -123,7 +123,14 @@ class TaskContext:
     @property
     def slots(self) -> Mapping[str, tuple[int, ...]]:
         """Numbers, from 0, of the units of each pool that `needs=` asked for: `slots["gpu"][0]`. No two attempts have
-        one at the same time, in whatever process."""
+        one at the same time, in whatever process. Pools whose units have names are not in it, but in `units`."""
+        held = self.info.units or {}
+        return {pool: tuple(map(int, units)) for pool, units in held.items() if all(map(str.isdecimal, units))}
+
+    @property
+    def units(self) -> Mapping[str, tuple[str, ...]]:
+        """The units of each pool that `needs=` asked for, by name: `units["truck"][0] == "truck_1"`; where they have no
+        names, by number."""
         return self.info.units or {}
 
     @property

@@ -7,7 +7,7 @@ Invariant: what a listener heard since the last `discard` is the text of the ans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any, Literal, Never
@@ -31,17 +31,19 @@ REASK_TOKENS = 512
 class Conversation(BaseException):
     """What `chat` raises: the messages, on their way out of the prompt's body."""
 
-    def __init__(self, messages: tuple[Message, ...], system: str) -> None:
+    def __init__(self, messages: tuple[Message, ...], system: str, stop: tuple[str, ...]) -> None:
         super().__init__("ms.chat() ends a prompt's body: nothing runs after it")
-        self.messages, self.system = messages, system
+        self.messages, self.system, self.stop = messages, system, stop
 
 
-def chat(*parts: str | Message | Iterable[Message], system: str = "") -> Never:
+def chat(*parts: str | Message | Iterable[Message], system: str = "", stop: Sequence[str] = ()) -> Never:
     """End a prompt's body with what to say to the model.
 
     Args:
         parts: texts (user messages), Messages, or lists of them, in order. None: the docstring is the template, where
-            `{name}` stands for a parameter.
+            `{name}` stands for a parameter. An assistant's message at the end is the beginning of the answer, for
+            models that go on with one.
+        stop: texts that end the answer, which is what stands before the first of them.
     """
     messages: list[Message] = []
     for part in parts:
@@ -51,7 +53,7 @@ def chat(*parts: str | Message | Iterable[Message], system: str = "") -> Never:
             messages.append(part)
         else:
             messages.extend(part)
-    raise Conversation(tuple(messages), system)
+    raise Conversation(tuple(messages), system, tuple(stop))
 
 
 class Structured:
@@ -320,7 +322,9 @@ class Opening:
         except Conversation as said:
             messages = said.messages or self._from_template(args)
             system = (Message.system(said.system),) if said.system else ()
-            return ModelRequest((*system, *messages), self._schema, self._max_tokens, self._temperature, seed % 2**31)
+            return ModelRequest(
+                (*system, *messages), self._schema, self._max_tokens, self._temperature, seed % 2**31, said.stop
+            )
         finally:
             current.reset(place)
         raise GraphError(f"the prompt {self._task.key} returned without ms.chat(...)")

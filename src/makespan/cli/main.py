@@ -28,6 +28,7 @@ COMMANDS = {
     "retry": ("retry", "Do again what failed in a run, and nothing else."),
     "send": ("send", "Send a run a message."),
     "approve": ("approve", "Answer a question of a run, or allow a task to start."),
+    "edit": ("edit", "Change the plan or the graph of a run while it runs."),
     "session": ("session_line", "Show the line and the slots of a session."),
     "cancel": ("cancel", "Cancel a run for good."),
     "serve": ("serve", "Start scheduled workflows at their times."),

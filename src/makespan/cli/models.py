@@ -115,7 +115,7 @@ def _known(only: str | None = None) -> list[tuple[str, str, Any]]:
         options["models"], options["prices"], allow_unknown_prices=options["allow_unknown_prices"]
     )
     stands_for = {"default": DEFAULT_MODEL, "embedded": "smollm2-135m", "scripted": "echo, for tests"}
-    stands_for |= {name: "in this process, opt-in" for name in OPT_IN}
+    stands_for |= dict.fromkeys(OPT_IN, "in this process, opt-in")
     stands_for |= {name: entry.model for name, entry in config.models.items()}
     names = [only] if only else list(stands_for)
     try:

@@ -121,3 +121,29 @@ def _input_option(command: F) -> F:
         help="An argument: name=value, name=@file, or a JSON object of several. Values are JSON where the "
         "parameter's type wants it, else text.",
     )(command)
+
+
+def goal_options(command: F) -> F:
+    """`--tools`, `--recipe`, `--model` and `--format`: for a goal in words instead of a workflow."""
+    for option in reversed(
+        (
+            click.option(
+                "--tools",
+                multiple=True,
+                metavar="MODULE",
+                help="TARGET is a goal in words; these tasks may be used for it: tools.py, pkg.module, tools.py:a,b.",
+            ),
+            click.option(
+                "--recipe", metavar="NAME", help="How the goal is reached: one_plan (default), llmcompiler, …"
+            ),
+            click.option("--model", "models", multiple=True, metavar="NAME", help="Who plans; the next when it fails."),
+            click.option(
+                "--format",
+                "plan_format",
+                type=click.Choice(["auto", "numbered", "schema"]),
+                help="How the plan is asked for: schema suits small models. Default: by the model.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command

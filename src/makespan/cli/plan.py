@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from makespan.cli.options import DURATION, input_option, json_option, profile_option, store_option
+from makespan.cli.options import DURATION, goal_options, input_option, json_option, profile_option, store_option
 
 if TYPE_CHECKING:
     from makespan.authoring.task import Task
@@ -19,12 +19,13 @@ FOLDED_RUNS = 3
 LISTED_TASKS = 40
 
 
-@click.command("plan", short_help="Show the graph of a workflow, with an estimate; run nothing.")
+@click.command("plan", short_help="Show the graph of a workflow, or the plan for a goal; run nothing.")
 @click.argument("target")
 @click.option("--schedule", "is_scheduled", is_flag=True, help="Also find the best schedule, for `--policy planned:`.")
 @click.option("--solve", "solve_s", type=DURATION, metavar="TIME", help="How long CP-SAT may look for a proof: 10s.")
 @click.option("--running", type=click.IntRange(min=1), metavar="N", help="Attempts in flight at once.")
 @click.option("-o", "--output", metavar="FILE", help="Keep the schedule: FILE.json, or draw it: FILE.svg or .png.")
+@goal_options
 @profile_option("fitted from the store")
 @input_option
 @store_option
@@ -34,12 +35,22 @@ def command(target: str, inputs: tuple[str, ...], store: str | None, as_json: bo
 
     With --schedule: when each task would best start with the slots and pools there are, and how far from the best
     possible that is. Durations are those of --profile, or of earlier runs. --solve, --running and -o imply it.
+
+    With --tools TARGET is a goal in words: only its planner is asked, the plan is checked and shown while it is written;
+    -o plan.json keeps it for `makespan run plan.json`.
     """
     from makespan.authoring.trace import template_of
     from makespan.cli.inputs import read_inputs
     from makespan.cli.targets import find_workflow
     from makespan.graph.check import check
 
+    about_goals = [said.pop(name) for name in ("tools", "recipe", "models", "plan_format")]
+    if any(about_goals) or target.endswith(".json"):
+        from makespan.cli.goals import said_goal, show_plan
+
+        goal = said_goal(target, inputs, *about_goals)
+        if goal is not None:
+            return show_plan(goal, store, said["output"], as_json=as_json)
     workflow, _ = find_workflow(target)
     read_inputs(workflow, inputs, complete=False)
     template = template_of(workflow)

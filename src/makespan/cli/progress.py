@@ -20,7 +20,7 @@ from makespan.machine import facts as f
 from makespan.machine.records import Status
 from makespan.machine.state import State
 from makespan.traces.lines import Line, lines_of
-from makespan.traces.words import SHOWN_KINDS, name_of
+from makespan.traces.words import is_shown, name_of
 
 LINES_A_KEY = 10
 """So many tasks of one key get lines of their own; more are counted together."""
@@ -140,7 +140,7 @@ class PlainProgress:
         total = sum(group.total for group in self._view.groups.values())
         self._writer.put(f"run {run.id} of {one_line(name)}: {total} tasks so far")
         for task in state.tasks:
-            if task.status == Status.RUNNING and task.kind in SHOWN_KINDS and task.kind != Kind.SIGNAL:
+            if task.status == Status.RUNNING and is_shown(task) and task.kind != Kind.SIGNAL:
                 self._started.add((task.number, task.attempt))
                 self._line(f.AttemptStarted(task.number, task.started_at), state)
         self._say(self._waits.already(state))
@@ -181,7 +181,7 @@ class PlainProgress:
 
     def _line(self, fact: f.Fact, state: State) -> None:
         number = getattr(fact, "task", -1)
-        if number >= 0 and state.tasks[number].kind not in SHOWN_KINDS:
+        if number >= 0 and not is_shown(state.tasks[number]):
             return
         if not isinstance(fact, self._ALWAYS):
             key = name_of(state.tasks[number]) if number >= 0 else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,7 @@ from makespan.cli.options import (
     DURATION,
     MOMENT,
     MONEY,
+    goal_options,
     input_option,
     json_option,
     profile_option,
@@ -17,8 +18,11 @@ from makespan.cli.options import (
     store_option,
 )
 
+if TYPE_CHECKING:
+    from makespan.cli.goals import Errand
 
-@click.command("run", short_help="Run a workflow to its end.")
+
+@click.command("run", short_help="Run a workflow, or reach a goal with tools.")
 @click.argument("target")
 @input_option
 @click.option("--budget", "budget_usd", type=MONEY, metavar="USD", help="Most it may cost; then the run pauses.")
@@ -41,6 +45,7 @@ from makespan.cli.options import (
 @click.option("--config", "configurations", metavar="FILE", help="Choose the modes from what `makespan compile` found.")
 @click.option("--prefer", type=click.Choice(["balanced", "cheap", "fast", "good"]), help="What of --config to choose.")
 @click.option("--min-success", type=click.FloatRange(0, 1), help="Least predicted success of what --config chooses.")
+@goal_options
 @profile_option("what the run itself sees")
 @store_option
 @json_option
@@ -56,12 +61,17 @@ def command(
     store: str | None,
     as_json: bool,
     quiet: bool,
+    tools: tuple[str, ...],
+    recipe: str | None,
+    models: tuple[str, ...],
+    plan_format: str | None,
     **options: Any,
 ) -> int:
     """Run the workflow TARGET to its end, or to the first thing that stops it.
 
     TARGET is file.py:workflow, package.module:workflow or file.yaml; the name may be left out where there is only one.
-    The output goes to stdout, progress to stderr.
+    With --tools it is a goal in words, or the plan.json that `makespan plan` kept. The output goes to stdout, progress
+    to stderr.
     """
     from makespan.app import Engine
     from makespan.cli.configurations import chosen_modes
@@ -73,8 +83,12 @@ def command(
     from makespan.handle import Run
 
     config = load_config(store=store, profile=profile)
-    workflow, found_at = find_workflow(target)
-    call = workflow(**read_inputs(workflow, inputs))
+    errand = goal_errand(target, inputs, tools, recipe, models, plan_format)
+    if errand is not None:
+        workflow, found_at, call = errand.workflow, errand.target, errand.call
+    else:
+        workflow, found_at = find_workflow(target)
+        call = workflow(**read_inputs(workflow, inputs))
     chosen: Any = {name: value for name, value in options.items() if value is not None}
     limits = {name: options[name] for name in ("deadline_s", "budget_usd")}
     said_modes = _read_modes(modes)
@@ -87,10 +101,23 @@ def command(
         chosen["modes"] = all_modes
 
     def begin(engine: Engine) -> Run[Any]:
-        refuse_what_is_missing(engine, workflow)
+        if errand is None:
+            refuse_what_is_missing(engine, workflow)
+        else:
+            errand.refuse_what_is_missing(engine)
         return engine.start(call, target=found_at, **chosen)
 
     return drive(config, begin, quiet=quiet, as_json=as_json)
+
+
+def goal_errand(target: str, inputs: tuple[str, ...], *said: Any) -> Errand | None:
+    """What to start for a goal or a kept plan; None where the target is a workflow, which loads nothing of goals."""
+    if not any(said) and not target.endswith(".json"):
+        return None
+    from makespan.cli.goals import errand, said_goal
+
+    goal = said_goal(target, inputs, *said)
+    return None if goal is None else errand(goal)
 
 
 def _read_modes(said: tuple[str, ...]) -> dict[str, str]:

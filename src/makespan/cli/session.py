@@ -55,9 +55,13 @@ class Report(msgspec.Struct):
 
 def drive(config: Config, begin: Callable[[Engine], Run[Any]], *, quiet: bool, as_json: bool) -> int:
     """Start or resume a run, follow it to its end, print the report; gives the exit code."""
+    return tell(driven(config, begin, choose_progress(quiet)), as_json)
+
+
+def driven(config: Config, begin: Callable[[Engine], Run[Any]], progress: Progress) -> Report:
+    """Start or resume a run and follow it to its end."""
     with contextlib.redirect_stdout(sys.stderr):  # what tasks print is no data of ours
-        report = asyncio.run(_drive(config, begin, choose_progress(quiet)))
-    return tell(report, as_json)
+        return asyncio.run(_drive(config, begin, progress))
 
 
 async def _drive(config: Config, begin: Callable[[Engine], Run[Any]], progress: Progress) -> Report:

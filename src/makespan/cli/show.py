@@ -12,11 +12,14 @@ from makespan.cli.options import json_option, store_option
 
 if TYPE_CHECKING:
     from makespan.machine.state import State
-    from makespan.store_port import RunRow
+    from makespan.store_port import Journal, RunRow
+    from makespan.traces.edits import EditEntry
     from makespan.traces.outline import Entry
     from makespan.traces.summary import Summary
 
 MOST_GAPS = 20
+MOST_EDITS = 10
+"""Edits that are told one by one."""
 
 
 @click.command("show", short_help="Show one run: status, totals, tasks, gaps.")
@@ -26,26 +29,48 @@ MOST_GAPS = 20
 def command(run_id: str, store: str | None, as_json: bool) -> int:
     """Show RUN (the newest unless given): status, totals, the tree of its tasks, gaps, how to go on."""
     from makespan.cli.session_line import runs_before, told
-    from makespan.cli.stored import configured_store, find_run, fold, must_open, status_now
+    from makespan.cli.stored import configured_store, find_run, must_open, status_now
 
     name = configured_store(store)
     journal = must_open(name)
     try:
         row = find_run(journal, run_id)
-        state = fold(journal, row.run_id)
+        state, edits = _folded(journal, row.run_id)
         before = runs_before(journal, row)
         status = status_now(row, is_behind=bool(before))
         if as_json:
             import msgspec
 
-            click.echo(msgspec.json.encode(_described(row, state, status, name)).decode())
+            click.echo(msgspec.json.encode({**_described(row, state, status, name), "edits": edits}).decode())
         else:
-            click.echo("\n".join(_lines(row, state, status, name)))
+            click.echo("\n".join([*_lines(row, state, status, name), *_edits(edits)]))
             for line in told(row, before):
                 click.echo(line)
     finally:
         journal.close()
     return 0
+
+
+def _folded(journal: Journal, run_id: str) -> tuple[State, list[EditEntry]]:
+    """The run as the store has it, and how it was edited."""
+    from makespan.cli.stored import fold
+    from makespan.traces.edits import EditLog
+
+    log = EditLog()
+    return fold(journal, run_id, log.take), log.entries
+
+
+def _edits(entries: list[EditEntry]) -> Iterator[str]:
+    """Who changed the graph, what and why: the latest that say something."""
+    from makespan.cli.text import duration, one_line
+    from makespan.traces.edits import edit_line, notable
+
+    if not entries:
+        return
+    worth, others = notable(entries, MOST_EDITS)
+    yield f"\nedits: {others}"
+    for entry in worth:
+        yield f"  {duration(entry.at_s)}  {one_line(edit_line(entry), 200)}"
 
 
 def _described(row: RunRow, state: State, status: str, store: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from makespan.config import load_config
@@ -63,11 +63,13 @@ def facts_of(journal: Journal, run_id: str) -> Iterator[Fact]:
         yield from decode_facts(body)
 
 
-def fold(journal: Journal, run_id: str) -> State:
-    """The state of a run as the store has it. Raises UsageError when it never began."""
+def fold(journal: Journal, run_id: str, take: Callable[[Fact, State], object] | None = None) -> State:
+    """The state of a run as the store has it; `take` sees each fact after it. Raises UsageError when it never began."""
     state = State(journal.blob)
     for fact in facts_of(journal, run_id):
         state.apply(fact)
+        if take is not None:
+            take(fact, state)
     if state.started is None:
         raise UsageError(f"run {run_id!r} was cut before its first commit; start it again")
     return state

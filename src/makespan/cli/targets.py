@@ -24,12 +24,13 @@ def find_workflow(target: str) -> tuple[Task[..., Any], str]:
     Raises:
         UsageError: no such file, module or name. GraphError: the import raised.
     """
-    _see_the_current_folder()
+    see_the_current_folder()
     refuse_simulated(target)
     if target.endswith(".md"):
         raise UsageError(f"{target}: a workflow is Python or YAML; write file.py:workflow or file.yaml")
     if target.endswith(DOCUMENTS):
         return _find_document(target)
+    _refuse_goal(target)
     if target.rpartition(":")[0].endswith(DOCUMENTS):
         raise UsageError(f"{target}: a document is one workflow; write {target.rpartition(':')[0]}")
     source, name = split_target(target) if ":" in target else (target, "")
@@ -43,18 +44,28 @@ def find_workflow(target: str) -> tuple[Task[..., Any], str]:
         found = getattr(found, part)
     if not isinstance(found, Task):
         raise UsageError(f"{target} is {_a(found)}, not a workflow; decorate it with @ms.workflow")
-    return found, f"{_absolute(source)}:{name}"
+    return found, f"{absolute(source)}:{name}"
+
+
+def _refuse_goal(target: str) -> None:
+    """Words are no target, and neither is a plan without its tools."""
+    if target.endswith(".json"):
+        if not Path(target).is_file():
+            raise UsageError(f"there is no file {target}")
+        raise UsageError(f"{target}: a kept plan runs with the tools that its steps call: add --tools MODULE")
+    if any(letter.isspace() for letter in target.strip()) and not Path(target.rpartition(":")[0] or target).exists():
+        raise UsageError(f"{target!r} is no workflow; if it is a goal, say what may be used for it: --tools MODULE")
 
 
 def workflows_in(source: str) -> list[tuple[Workflow[..., Any], str]]:
     """All workflows that a file or module defines, each with its target. Raises as `find_workflow` does."""
-    _see_the_current_folder()
+    see_the_current_folder()
     if source.endswith(DOCUMENTS):
         workflow, target = _find_document(source)
         return [(cast("Workflow[..., Any]", workflow), target)]
     with contextlib.redirect_stdout(sys.stderr):
         module = load_module(source)
-    return [(getattr(module, name), f"{_absolute(source)}:{name}") for name in _names(module, Workflow)]
+    return [(getattr(module, name), f"{absolute(source)}:{name}") for name in _names(module, Workflow)]
 
 
 def _find_document(target: str) -> tuple[Task[..., Any], str]:
@@ -65,7 +76,7 @@ def _find_document(target: str) -> tuple[Task[..., Any], str]:
     return workflow, workflow.target
 
 
-def _see_the_current_folder() -> None:
+def see_the_current_folder() -> None:
     """As `python -m` does: modules beside the caller can be imported."""
     here = os.getcwd()
     if here not in sys.path:
@@ -98,7 +109,8 @@ def _names(module: ModuleType, kind: type) -> list[str]:
     ]
 
 
-def _absolute(source: str) -> str:
+def absolute(source: str) -> str:
+    """A module or file as any other process finds it."""
     is_file = source.endswith(".py") or "/" in source
     return str(Path(source).absolute()) if is_file else source
 

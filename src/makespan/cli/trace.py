@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from makespan.traces.spans import Span
 
 ALL_ROWS = 1_000_000
+MOST_EDITS = 10
+"""Edits that are told below the chart."""
 
 
 @click.command("trace", short_help="Show what ran when, and the critical path.")
@@ -24,10 +26,16 @@ ALL_ROWS = 1_000_000
 @click.option("--gantt", "form", flag_value="gantt", default=True, help="A chart in the terminal's width (default).")
 @click.option("--tree", "form", flag_value="tree", help="Attempts below their scopes.")
 @click.option("--burn", "form", flag_value="burn", help="Money over time: spent, reserved, left, waste.")
+@click.option("--dag", "form", flag_value="dag", help="What the tool calls took from each other, as a plan.")
 @click.option("--plan", metavar="RUN|FILE", help="Show a run, real or simulated, or planned times in JSON beside it.")
 @click.option("--scope", metavar="NAME", help="With --burn: a scope that has a budget of its own, `outer/inner`.")
-@click.option("-o", "--output", metavar="FILE", help="Write the chart there, .svg or .png. Needs makespan[plot].")
-@click.option("--all", "show_all", is_flag=True, help="All tasks, however many.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Write the chart there, .svg or .png (needs makespan[plot]); with --dag the plan, as JSON tasks.",
+)
+@click.option("--all", "show_all", is_flag=True, help="All tasks, or doubts, however many.")
 @store_option
 @json_option
 def command(
@@ -49,6 +57,11 @@ def command(
         row = find_run(journal, run_id)
         if form == "burn":
             return _burn(journal, row.run_id, scope, output, as_json)
+        if form == "dag":
+            from makespan.cli.stored import fold
+            from makespan.cli.trace_dag import dag
+
+            return dag(fold(journal, row.run_id), output, as_json=as_json, show_all=show_all)
         return _attempts(journal, row.run_id, form, plan, output, show_all, as_json)
     finally:
         journal.close()
@@ -59,11 +72,13 @@ def _refuse(form: str, plan: str | None, scope: str | None, output: str | None, 
     from makespan.errors import UsageError
 
     if plan is not None and (form != "gantt" or as_json):
-        raise UsageError("--plan goes with --gantt only; leave --json, --tree and --burn out")
+        raise UsageError("--plan goes with --gantt only; leave --json, --tree, --burn and --dag out")
     if scope is not None and form != "burn":
         raise UsageError("--scope goes with --burn only")
-    if output is not None and (form == "tree" or as_json):
-        raise UsageError("--output writes the chart of --gantt or --burn; leave --tree and --json out")
+    if output is not None and form != "dag" and (form == "tree" or as_json):
+        raise UsageError(
+            "--output writes the chart of --gantt or --burn, or with --dag a plan; leave --tree and --json out"
+        )
 
 
 def _attempts(
@@ -73,16 +88,17 @@ def _attempts(
 
     from makespan.cli.planned import planned_times
     from makespan.cli.stored import facts_of
-    from makespan.cli.text import one_line
+    from makespan.cli.text import duration, one_line
     from makespan.machine.state import State
+    from makespan.traces.edits import EditLog, edit_line, notable
     from makespan.traces.gantt import lines_of
     from makespan.traces.rows import MOST_ROWS, rows_of
     from makespan.traces.spans import spans_of
 
-    state = State(journal.blob)
-    spans = spans_of(facts_of(journal, run_id), state)
+    state, edits = State(journal.blob), EditLog()
+    spans = spans_of(edits.heard(facts_of(journal, run_id), state), state)
     if as_json:
-        click.echo(msgspec.json.encode({"run_id": run_id, "spans": spans}).decode())
+        click.echo(msgspec.json.encode({"run_id": run_id, "spans": spans, "edits": edits.entries}).decode())
         return 0
     for span in spans:
         span.name, span.scope = one_line(span.name, 80), one_line(span.scope, 80)
@@ -98,7 +114,10 @@ def _attempts(
         draw_gantt(output, rows, title=_title(state), deadline_s=deadline_s, most_rows=most)
         click.echo(f"wrote {output}")
     else:
-        click.echo("\n".join(lines_of(rows, shutil.get_terminal_size((100, 24)).columns, most, deadline_s)))
+        width = shutil.get_terminal_size((100, 24)).columns
+        click.echo("\n".join(lines_of(rows, width, most, deadline_s)))
+        for entry in notable(edits.entries, MOST_EDITS)[0]:
+            click.echo(one_line(f"edit at {duration(entry.at_s)}: {edit_line(entry)}", max(width, 80)))
     return 0
 
 

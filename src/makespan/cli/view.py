@@ -14,8 +14,8 @@ from makespan.machine.facts import Fact
 from makespan.machine.records import TaskState
 from makespan.machine.state import State
 from makespan.runtime.drive import Watcher
-from makespan.traces.summary import critical_path, duration_ns
-from makespan.traces.words import SHOWN_KINDS, name_of, word_of
+from makespan.traces.summary import critical_path_ns
+from makespan.traces.words import is_shown, name_of, word_of
 
 CRITICAL_PATH_SHARE = 50
 """After computing it once, leave at least this many times its cost before the next time."""
@@ -65,7 +65,7 @@ class View:
         tasks = self.state.tasks
         for number in range(len(self._words), len(tasks)):
             task = tasks[number]
-            group = self._group(task) if task.kind in SHOWN_KINDS else None
+            group = self._group(task) if is_shown(task) else None
             self._group_of.append(group)
             self._words.append("pending" if group else "")
             if group is not None:
@@ -107,7 +107,7 @@ class View:
         now = time.perf_counter()
         if now >= self._path_due_s:
             try:
-                self._path_s = sum(duration_ns(task) for task in critical_path(self.state)) / 1e9
+                self._path_s = critical_path_ns(self.state) / 1e9
             except (IndexError, RuntimeError):  # the engine's thread added tasks meanwhile: next time
                 return self._path_s
             self._path_due_s = now + CRITICAL_PATH_SHARE * (time.perf_counter() - now)

@@ -17,7 +17,8 @@ from makespan.graph.edges import needs
 from makespan.graph.graph import Graph
 from makespan.graph.node import Kind, Node
 from makespan.graph.query import topological_order
-from makespan.machine.resources import Pool
+from makespan.machine.broker import Broker
+from makespan.machine.resources import Pool, by_pool, pool_of
 from makespan.policies.exact import Status, solve
 from makespan.policies.prepared import Prepared, lower_bound_of
 from makespan.policies.problem import Downtime, Edge, PlanTask, Problem, Renewable, Schedule, TaskMode, ends
@@ -117,22 +118,29 @@ def _mean_ns(node: Node, profile: Profile, modes: Mapping[str, str]) -> int:
 def _problem(
     order: list[Node], durations: list[int], unit: int, running: int, pools: Mapping[str, Pool], starts_wall_ns: int
 ) -> Problem:
-    used = sorted({name for node in order for name, _ in node.declaration.options.needs if name in pools})
+    wants = [_wants(node, pools) for node in order]
+    used = sorted({name for wanted in wants for name in wanted})
     horizon_ns = sum(durations) * unit
-    closed = [_downtime(pools[name], starts_wall_ns, horizon_ns, unit) for name in used]
-    shared = [Renewable(name, pools[name].slots, downtime) for name, downtime in zip(used, closed, strict=True)]
+    slots = [pools[name].slots if name in pools else 1 for name in used]
+    closed = [_downtime(pools[pool_of(name)], starts_wall_ns, horizon_ns, unit) for name in used]
+    shared = [Renewable(*each) for each in zip(used, slots, closed, strict=True)]
     renewables = [Renewable(RUNNING, running), *shared]
     tasks = []
-    for node, duration in zip(order, durations, strict=True):
-        wanted = dict(node.declaration.options.needs)
-        for name in used:
-            if wanted.get(name, 0) > pools[name].slots:
-                raise UsageError(f"{node.key} needs {wanted[name]} of {name!r}, which has only {pools[name].slots}")
+    for node, duration, wanted in zip(order, durations, wants, strict=True):
         demands = (int(node.declaration.kind == Kind.CALL), *(wanted.get(name, 0) for name in used))
         tasks.append(PlanTask(node.label or node.key, (TaskMode(duration, demands if duration else ()),)))
     place = {node.id: number for number, node in enumerate(order)}
     edges = {(place[source], place[node.id]) for node in order for source in needs(node) if source in place}
     return Problem(tuple(tasks), tuple(renewables), (), tuple(Edge(*edge) for edge in sorted(edges)))
+
+
+def _wants(node: Node, pools: Mapping[str, Pool]) -> dict[str, int]:
+    """Units of pools that a task needs. A unit with a name is one of its pool, and a pool of its own."""
+    needs = tuple((name, units) for name, units in node.declaration.options.needs if pool_of(name) in pools)
+    problem = Broker(pools).problem(needs)
+    if problem is not None:
+        raise UsageError(f"{node.key} {problem}")
+    return dict(needs) | dict(by_pool(needs))
 
 
 def _downtime(pool: Pool, starts_wall_ns: int, horizon_ns: int, unit: int) -> tuple[Downtime, ...]:

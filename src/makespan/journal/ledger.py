@@ -98,16 +98,22 @@ class SqliteLedger:
             used = self._db.execute(RATE_UNITS, (resource, since)).get
         else:
             used = self._db.execute(POOL_UNITS, (resource, wall_ns)).get
+            if claim.change.numbers and not self._held(resource, wall_ns).isdisjoint(claim.change.numbers.split(",")):
+                return False
         return bool(used + claim.change.units <= claim.capacity)
 
     def _numbered(self, claim: Claim, wall_ns: int) -> LedgerChange:
         """The row of a claim that fits, with the lowest numbers that nobody holds; units of large pools have none."""
-        if claim.window_ns or claim.is_budget or claim.capacity > NUMBERED_UNITS:
+        if claim.window_ns or claim.is_budget or claim.capacity > NUMBERED_UNITS or claim.change.numbers:
             return claim.change
-        rows = self._db.execute(POOL_NUMBERS, (claim.change.resource, wall_ns)).fetchall()
-        held = {number for (numbers,) in rows for number in str(numbers).split(",")}
+        held = self._held(claim.change.resource, wall_ns)
         free = (number for number in map(str, range(claim.capacity)) if number not in held)
         return msgspec.structs.replace(claim.change, numbers=",".join(islice(free, claim.change.units)))
+
+    def _held(self, resource: str, wall_ns: int) -> set[str]:
+        """Numbers and names of the units of a pool that somebody holds."""
+        rows = self._db.execute(POOL_NUMBERS, (resource, wall_ns)).fetchall()
+        return {number for (numbers,) in rows for number in str(numbers).split(",")}
 
 
 def _row(change: LedgerChange) -> tuple[object, ...]:

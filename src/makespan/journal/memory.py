@@ -294,8 +294,8 @@ class MemoryJournal:
         """What is spent and reserved of a budget."""
         return self._ledger.account(resource)
 
-    def units(self, run_id: str, task: int, attempt: int) -> dict[str, tuple[int, ...]]:
-        """Numbers of the units that an attempt holds, by pool."""
+    def units(self, run_id: str, task: int, attempt: int) -> dict[str, tuple[str, ...]]:
+        """Numbers, or names, of the units that an attempt holds, by pool."""
         return self._ledger.units(run_id, task, attempt)
 
     def changed(self) -> bool:

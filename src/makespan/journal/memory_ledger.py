@@ -21,10 +21,10 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self._rows: dict[Slot, LedgerChange] = {}
-        self._claimed: dict[Slot, tuple[int, ...]] = {}
-        """Numbers of the units of pools that claims gave out."""
+        self._claimed: dict[Slot, tuple[str, ...]] = {}
+        """Numbers, or names, of the units of pools that claims gave out."""
         self._sums: dict[str, int] = {}
-        self._numbers: dict[str, set[int]] = {}
+        self._numbers: dict[str, set[str]] = {}
         self.spent: dict[str, int] = {}
 
     def rows(self) -> list[LedgerChange]:
@@ -37,13 +37,17 @@ class MemoryLedger:
             resource = claim.change.resource
             if self._sums.get(resource, 0) + self.spent.get(resource, 0) + claim.change.units > claim.capacity:
                 return False
+            named = claim.change.numbers
+            if named and not self._numbers.get(resource, set()).isdisjoint(named.split(",")):
+                return False
         for claim in counted:
-            numbers: tuple[int, ...] = ()
+            numbers = tuple(claim.change.numbers.split(",")) if claim.change.numbers else ()
             if not claim.is_budget and claim.capacity <= NUMBERED_UNITS:
                 held = self._numbers.setdefault(claim.change.resource, set())
-                numbers = tuple(islice((n for n in range(claim.capacity) if n not in held), claim.change.units))
+                free = (number for number in map(str, range(claim.capacity)) if number not in held)
+                numbers = numbers or tuple(islice(free, claim.change.units))
                 held.update(numbers)
-            written = msgspec.structs.replace(claim.change, numbers=",".join(map(str, numbers)))
+            written = msgspec.structs.replace(claim.change, numbers=",".join(numbers))
             self.write(written)
             self._claimed[slot_of(written)] = numbers
         return True
@@ -76,5 +80,5 @@ class MemoryLedger:
     def account(self, resource: str) -> Account:
         return Account(self.spent.get(resource, 0), self._sums.get(resource, 0), 0)
 
-    def units(self, run_id: str, task: int, attempt: int) -> dict[str, tuple[int, ...]]:
+    def units(self, run_id: str, task: int, attempt: int) -> dict[str, tuple[str, ...]]:
         return {slot[0]: held for slot, held in self._claimed.items() if held and slot[1:] == (run_id, task, attempt)}

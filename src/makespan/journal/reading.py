@@ -178,9 +178,9 @@ class StoreReader:
         link: bytes = rows[0][0]
         return link
 
-    def units(self, run_id: str, task: int, attempt: int) -> dict[str, tuple[int, ...]]:
+    def units(self, run_id: str, task: int, attempt: int) -> dict[str, tuple[str, ...]]:
         rows = self._rows(UNITS, (run_id, task, attempt))
-        return {resource: tuple(map(int, numbers.split(","))) for resource, numbers in rows}
+        return {resource: tuple(str(numbers).split(",")) for resource, numbers in rows}
 
     def rows(self, sql: str, bindings: tuple[object, ...] = ()) -> list[Row]:
         """All rows of a query."""

@@ -279,8 +279,8 @@ class SqliteJournal:
         """What is spent and reserved of a budget. Cost: about 10 µs, and 1 µs a reservation that is out."""
         return self._reader.account(resource, wall_ns)
 
-    def units(self, run_id: str, task: int, attempt: int) -> dict[str, tuple[int, ...]]:
-        """Numbers of the units that an attempt holds, by pool. Cost: 6 µs."""
+    def units(self, run_id: str, task: int, attempt: int) -> dict[str, tuple[str, ...]]:
+        """Numbers, or names, of the units that an attempt holds, by pool. Cost: 6 µs."""
         return self._reader.units(run_id, task, attempt)
 
     # ------------------------------------------------------------ requests

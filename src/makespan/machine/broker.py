@@ -2,10 +2,11 @@
 
     ask ─▶ granted at once, or in line          release / time passing ─▶ grants to those in line
 
-Nobody overtakes who comes before him in the line (`line.py`) for a resource that both need, so a large need is not
-starved by small ones, while askers of other resources pass. Who waits for something that is shut (a closed pool, a
-breaker) or for money holds up nothing else. What is held is also written into the store's ledger, where all processes
-count (`slots.py`); `observe` and `learn` bring in what others hold.
+What those who come before in the line (`line.py`) need is set aside for them, so a large need is not starved by small
+ones; whoever can do with the rest passes. Who waits for something that is shut (a closed pool, a breaker) or for money
+holds up nothing else. All units of an attempt are given at once, so nobody waits while he holds something: units asked
+for by name and by number cannot lock each other up. What is held is also written into the store's ledger, where all
+processes count (`slots.py`); `observe` and `learn` bring in what others hold.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from makespan.machine.resources import (
     LOCK,
     Budget,
     GateUse,
+    UNIT,
     Holder,
+    NamedUse,
     Needs,
     OpenGate,
     Pool,
@@ -32,11 +35,14 @@ from makespan.machine.resources import (
     Rate,
     RateUse,
     Resource,
+    by_pool,
+    pool_of,
 )
 
 UNBOUNDED = 2**62
 """Units of a budget that an attempt may use, where nobody can say."""
 _OPEN_GATE = OpenGate()
+_NOTHING: Mapping[str, int] = {}
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -46,6 +52,8 @@ class Held(msgspec.Struct, frozen=True):
     holder: Holder
     units: int
     at_ns: int
+    names: tuple[str, ...] = ()
+    """Which units, of a pool that names them."""
 
 
 class _Grant(msgspec.Struct, frozen=True):
@@ -70,8 +78,10 @@ class Broker:
         self.rates = dict(rates or {})
         self.budgets = dict(budgets or {})
         self._purses = {f"{BUDGET}{name}": PurseUse(budget) for name, budget in self.budgets.items()}
+        self._named = {name: NamedUse(pool) for name, pool in self.pools.items() if pool.names}
         self._declared: dict[str, Resource] = {
-            **{name: PoolUse(pool) for name, pool in self.pools.items()},
+            **{name: PoolUse(pool) for name, pool in self.pools.items() if not pool.names},
+            **self._named,
             **{name: RateUse(rate) for name, rate in self.rates.items()},
             **self._purses,
         }
@@ -88,6 +98,10 @@ class Broker:
     def problem(self, needs: Needs) -> str | None:
         """Why these needs can never be met, or None."""
         for name, units in needs:
+            wrong = self._problem_of_unit(pool_of(name), name, units)
+            if wrong is not None:
+                return wrong
+        for name, units in by_pool(needs):
             most = self._most(name)
             if most is None and self.has_budget_of(name):
                 return f"its account has no budget of {name!r}, and there is no such pool or rate"
@@ -100,6 +114,20 @@ class Broker:
             if units > most:
                 return f"needs {units} of {name!r}, which has only {most}"
         return None
+
+    def _problem_of_unit(self, pool: str, name: str, units: int) -> str | None:
+        if pool == name:
+            return None
+        unit, known = name.removeprefix(pool + UNIT), self.pools[pool].names if pool in self.pools else ()
+        if pool not in self.pools:
+            close = suggestion(pool, self.pools)
+            return f"no pool is called {pool!r}{close}; give its units: Engine(pools={{{pool!r}: [{unit!r}, ...]}})"
+        if not known:
+            return f"the units of {pool!r} have no names; give them some: Engine(pools={{{pool!r}: [{unit!r}, ...]}})"
+        if unit not in known:
+            there = suggestion(unit, known) or f"; there are {', '.join(known)}"
+            return f"no unit of {pool!r} is called {unit!r}{there}"
+        return None if units == 1 else f"needs {units} of {name!r}, which is one unit"
 
     def has_budget_of(self, unit: str) -> bool:
         """Whether some account has a budget of this unit."""
@@ -138,7 +166,7 @@ class Broker:
         if holder in self._line:
             return False
         waits_for = self._line.waits_for
-        if not any(waits_for(name) for name, _ in needs) and self._fits(needs, at):
+        if not any(waits_for(name) for name, _ in self._summed(needs)) and self._fits(needs, at):
             self._take(holder, needs, rank, at, at)
             return True
         self._line.add(holder, needs, rank, at)
@@ -149,7 +177,7 @@ class Broker:
         grant = self._mine.pop(holder, None)
         if grant is None:
             return
-        for name, units in grant.needs:
+        for name, units in self._summed(grant.needs):
             self._resource(name).undo(holder, units)
         self._line.share(holder[0]).held -= grant.part
         self._line.add(holder, grant.needs, grant.rank, grant.asked_at, first=True)
@@ -165,7 +193,7 @@ class Broker:
             waiting = self._line.remove(holder)
             self._freed.update(() if waiting is None else (name for name, _ in waiting.needs))
             return
-        for name, units in grant.needs:
+        for name, units in self._summed(grant.needs):
             self._resource(name).give_back(holder, units, 0 if spent is None else spent.get(name, 0))
             if name.startswith(LOCK):
                 self._let_go(name)
@@ -194,6 +222,8 @@ class Broker:
         for pool in (*self._declared.values(), *self._locks.values()):
             if isinstance(pool, PoolUse):
                 pool.foreign = 0
+        for named in self._named.values():
+            named.elsewhere.clear()
         self._freed.update(self._locks)
         for row in ledger:
             if row.holder in self._mine:
@@ -201,6 +231,8 @@ class Broker:
             use = self._resource(row.resource) if self._is_pool(row.resource) else None
             if isinstance(use, PoolUse):
                 use.foreign += row.units
+            if isinstance(use, NamedUse):
+                use.elsewhere.update(row.names)
         for lock in [name for name, use in self._locks.items() if not use.used and not use.foreign]:
             del self._locks[lock]
 
@@ -264,29 +296,30 @@ class Broker:
         self._at = at
         names = [*self._declared, *self._gates, *self._freed]
         self._freed.clear()
-        granted, blocked = [], set[str]()
+        granted, shut, kept = [], set[str](), dict[str, int]()
         turns = Turns(self._line, self._line.concerned(names), at)
         while (waiting := turns.next()) is not None:
-            if blocked.isdisjoint(waiting.queue.names) and self._fits(waiting.needs, at):
+            if shut.isdisjoint(waiting.queue.names) and self._fits(waiting.needs, at, kept):
                 self._line.remove(waiting.holder)
-                self._take(waiting.holder, waiting.needs, waiting.rank, waiting.asked_at, at)
+                self._take(waiting.holder, waiting.needs, waiting.rank, waiting.asked_at, at, kept)
                 granted.append(waiting.holder)
                 turns.served(waiting)
             else:
-                blocked.update(self._holds_up(waiting, at))
+                self._set_aside(waiting, at, shut, kept)
                 turns.passed(waiting)
         return granted
 
-    def _holds_up(self, waiting: Waiting, at: int) -> Iterable[str]:
-        """What must not be given to those behind, so that it comes to this one in the end."""
+    def _set_aside(self, waiting: Waiting, at: int, shut: set[str], kept: dict[str, int]) -> None:
+        """Note what must not be given to those behind, so that it comes to this one and those of its queue."""
         alone = [
             name
-            for name, units in waiting.needs
+            for name, units in self._summed(waiting.needs)
             if (use := self._resource(name)).is_shut(at) or (name.startswith(BUDGET) and not use.has_room(units, at))
         ]
-        if alone:
-            return alone
-        return [name for name, _ in waiting.needs if not name.startswith((BUDGET, GATE))]
+        shut.update(alone)
+        for name, units in waiting.needs if not alone else ():
+            if not name.startswith((BUDGET, GATE)):
+                kept[name] = kept.get(name, 0) + units * waiting.queue.size
 
     def next_grant_at(self) -> int | None:
         """When, after the last look, time alone may make room for someone in line: a window has passed, a pool opens, a
@@ -296,7 +329,7 @@ class Broker:
             self._resource(name).frees_at(units, self._at)
             for queue in self._line.concerned(names)
             if (head := queue.head) is not None
-            for name, units in head.needs
+            for name, units in self._summed(head.needs)
         ]
         return min((at for at in due if at is not None), default=None)
 
@@ -329,13 +362,39 @@ class Broker:
         """What this process's runs hold."""
         return {holder: grant.needs for holder, grant in self._mine.items()}
 
-    def _fits(self, needs: Needs, at: int) -> bool:
-        return all(self._resource(name).has_room(units, at) for name, units in needs)
+    def units_of(self, holder: Holder) -> dict[str, tuple[str, ...]]:
+        """The units that a holder has of pools that name them."""
+        grant = self._mine[holder]
+        return {name: self._named[name].held_by(holder) for name, _ in by_pool(grant.needs) if name in self._named}
 
-    def _take(self, holder: Holder, needs: Needs, rank: Rank, asked_at: int, at: int) -> None:
+    def _summed(self, needs: Needs) -> Needs:
+        """Needs by resource, the named units of a pool as so many of it."""
+        return by_pool(needs) if self._named else needs
+
+    def _fits(self, needs: Needs, at: int, kept: Mapping[str, int] = _NOTHING) -> bool:
+        return all(
+            self._resource(name).has_room(units + kept.get(name, 0), at)
+            and (name not in self._named or self._choice(name, units, needs, kept) is not None)
+            for name, units in self._summed(needs)
+        )
+
+    def _choice(self, pool: str, units: int, needs: Needs, kept: Mapping[str, int]) -> tuple[str, ...] | None:
+        """Which units of a pool would meet these needs, beside what is set aside."""
+        use, prefix = self._named[pool], pool + UNIT
+        named = [name.removeprefix(prefix) for name, _ in needs if name.startswith(prefix)]
+        aside = {name.removeprefix(prefix) for name in kept if name.startswith(prefix)}
+        return use.choose(units, named, aside, kept.get(pool, 0), lambda unit: self._line.waits_for(prefix + unit))
+
+    def _take(
+        self, holder: Holder, needs: Needs, rank: Rank, asked_at: int, at: int, kept: Mapping[str, int] = _NOTHING
+    ) -> None:
         part = 0.0
-        for name, units in needs:
+        for name, units in self._summed(needs):
             resource = self._resource(name)
+            if isinstance(resource, NamedUse):
+                chosen = self._choice(name, units, needs, kept)
+                assert chosen is not None, "what fits can be taken"
+                resource.hold(holder, chosen)
             resource.take(holder, units, at)
             part = max(part, resource.share(units))
         self._mine[holder] = _Grant(needs, rank, asked_at, part)

@@ -14,7 +14,7 @@ import msgspec
 
 from makespan.graph.check import misshapen
 from makespan.graph.edges import needs
-from makespan.graph.edit import AddTasks, Edit, apply
+from makespan.graph.edit import AddTasks, Batch, Edit, ExpandTask, RemoveTask, ReplaceTask, apply
 from makespan.graph.graph import EditRefused as Refused
 from makespan.graph.graph import Graph, Refusal, name_of
 from makespan.graph.node import Node, Scope, copied, is_placeholder
@@ -55,6 +55,25 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 _change = msgspec.msgpack.Decoder(Change)
 
 
+def change_of(state: State, task: TaskState) -> Change:
+    """What an EDIT task asks for. Raises LookupError or msgspec.MsgspecError where that cannot be read."""
+    return _change.decode(arguments(state, task))
+
+
+def touched(edit: Edit) -> tuple[list[TaskId], list[TaskId]]:
+    """The tasks that an edit adds, and those that it takes away."""
+    if isinstance(edit, AddTasks):
+        return [node.id for node in edit.nodes], []
+    if isinstance(edit, RemoveTask):
+        return [], [edit.id]
+    if isinstance(edit, ReplaceTask):
+        return [edit.node.id], [edit.id]
+    if isinstance(edit, ExpandTask):
+        return [node.id for node in edit.nodes], [edit.id]
+    parts = [touched(each) for each in edit.edits] if isinstance(edit, Batch) else []
+    return [task for added, _ in parts for task in added], [task for _, removed in parts for task in removed]
+
+
 def decide(machine: Machine, asked: EditAsked) -> None:
     """An edit from outside: as facts, or refused with a typed reason. A refused edit leaves nothing behind."""
     _judge(machine, Change(asked.edit, asked.author, asked.why, asked.refused, asked.detail, asked.request))
@@ -63,7 +82,7 @@ def decide(machine: Machine, asked: EditAsked) -> None:
 def decide_task(machine: Machine, task: TaskState) -> None:
     """An edit that a body asked for: its verdict is the value of its task, which ends in this turn."""
     try:
-        change = _change.decode(arguments(machine.state, task))
+        change = change_of(machine.state, task)
     except (LookupError, msgspec.MsgspecError) as error:
         machine.fail(task, "makespan.errors.GraphError", f"what this edit should change cannot be read: {error}")
         return
@@ -80,7 +99,7 @@ def _judge(machine: Machine, change: Change, by: TaskState | None = None) -> Ver
         if state.edits >= state.limits.edits:
             raise Refused(Refusal.LIMIT, f"the limit `edits` is {state.limits.edits}")
         if type(change.edit) is AddTasks:
-            nodes = _additions(machine, change.edit)
+            nodes = _additions(machine, _without_known(machine, change.edit, by))
             machine.emit(EditApplied(machine.now, author, kind, len(nodes), change.why, number, change.request))
             _emit_scopes(machine, [scope for scope in change.edit.scopes if scope.id not in state.scope_index])
             for node in nodes:
@@ -101,9 +120,7 @@ def _judge(machine: Machine, change: Change, by: TaskState | None = None) -> Ver
 def _refused(machine: Machine, change: Change, by: TaskState | None, reason: str, detail: str) -> Verdict:
     """Nothing changes; the refusal is on record."""
     kind, number = type(change.edit).__name__, -1 if by is None else by.number
-    machine.emit(
-        EditRefused(machine.now, change.author, kind, reason, detail, number, change.why, change.request)
-    )
+    machine.emit(EditRefused(machine.now, change.author, kind, reason, detail, number, change.why, change.request))
     return Verdict(reason, detail)
 
 
@@ -116,6 +133,17 @@ def _enter(machine: Machine, node: Node, by: TaskState | None) -> None:
         machine.replay.suspect(task)
     if state.scopes[task.spec.scope].is_dead:
         machine.cancel(task, "added to a scope that was cancelled")
+
+
+def _without_known(machine: Machine, edit: AddTasks, by: TaskState | None) -> AddTasks:
+    """Without the calls that an edit of an earlier life has brought and no body has asked for since: what asks for them
+    now, in other words, gets them as they are."""
+    state, replay = machine.state, machine.replay
+    if by is None or not replay.inherited:
+        return edit
+    there = ((node.id, state.index[node.id]) for node in edit.nodes if node.id in state.index)
+    known = {id for id, number in there if number < replay.inherited and number not in replay.claimed}
+    return AddTasks(tuple(node for node in edit.nodes if node.id not in known), edit.scopes) if known else edit
 
 
 def _additions(machine: Machine, edit: AddTasks) -> list[Node]:

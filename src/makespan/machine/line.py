@@ -22,7 +22,7 @@ from heapq import heappop, heappush
 import msgspec
 
 from makespan.machine.policy import Rank
-from makespan.machine.resources import BUDGET, Holder, Needs
+from makespan.machine.resources import BUDGET, Holder, Needs, pool_of
 
 HALF_LIFE_NS = 60_000_000_000
 AGEING_NS = 10_000_000_000
@@ -47,10 +47,13 @@ class Queue:
 
     def __init__(self, key: QueueKey) -> None:
         self.key, self.run_id = key, key[0]
-        self.names = tuple(name for name, _ in key[1])
+        self.names = tuple(dict.fromkeys(each for name, _ in key[1] for each in (name, pool_of(name))))
+        """What it waits for; of a named unit also its pool."""
+        self.size = 0
         self._heap: list[tuple[Rank, int, Waiting]] = []
 
     def push(self, waiting: Waiting) -> None:
+        self.size += 1
         heappush(self._heap, (waiting.rank, waiting.sequence, waiting))
 
     @property
@@ -144,6 +147,7 @@ class Line:
             return None
         waiting.is_gone = True
         queue = waiting.queue
+        queue.size -= 1
         if queue.head is None:
             del self._queues[queue.key]
             for name in queue.names:

@@ -26,6 +26,8 @@ class Replay:
 
     def __init__(self) -> None:
         self.claimed: set[int] = set()
+        self.inherited = 0
+        """So many tasks, the first, are of earlier lives."""
         self.unclaimed: set[int] = set()
         """Tasks of live bodies that have not ended and have not been asked for in this life: they do not start."""
         self._suspects: list[int] = []
@@ -45,6 +47,7 @@ class Replay:
     def begin(self, state: State) -> None:
         """A new life: everything that live bodies had asked for waits to be claimed again."""
         self._seen, self._seen_events = len(state.finish_log), len(state.scope_log)
+        self.inherited = len(state.tasks)
         for task in state.tasks:
             if not task.requested:
                 self._hold_item(state, task)

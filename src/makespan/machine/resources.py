@@ -1,6 +1,6 @@
 """What there is of each thing that runs share, and how much of it is taken: one small class a kind. Pure.
 
-    pool     units come back when their attempt ends              gpu, memory_mb
+    pool     units come back when their attempt ends              gpu, memory_mb; of named units also truck:truck_1
     lock     a pool of one that nobody has to declare             lock:customer-7
     rate     units come back when their window has passed         requests a minute
     purse    units never come back: they are spent                budget:team/usd
@@ -12,12 +12,15 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Collection, Container
 from typing import Protocol
 
 import msgspec
 
 LOCK, BUDGET, GATE = "lock:", "budget:", "model:"
 """What the names of these kinds begin with; pools and rates have no colon in theirs."""
+UNIT = ":"
+"""Stands between a pool and one of its units, in a need of that very unit: `truck:truck_1`."""
 
 REQUESTS, TOKENS = "requests", "tokens"
 """What the rate of a model counts."""
@@ -25,6 +28,19 @@ REQUESTS, TOKENS = "requests", "tokens"
 Needs = tuple[tuple[str, int], ...]
 Holder = tuple[str, int, int]
 """(run id, task number, attempt)."""
+
+
+def pool_of(name: str) -> str:
+    """The pool that a need is of: `truck` of `truck:truck_1`; any other name is itself."""
+    return name if name.startswith((LOCK, BUDGET, GATE)) else name.partition(UNIT)[0]
+
+
+def by_pool(needs: Needs) -> Needs:
+    """How many units of each, those that are needed by name included."""
+    units: dict[str, int] = {}
+    for name, amount in needs:
+        units[pool_of(name)] = units.get(pool_of(name), 0) + amount
+    return tuple(units.items())
 
 
 class Calendar(Protocol):
@@ -40,6 +56,8 @@ class Pool(msgspec.Struct, frozen=True):
 
     slots: int
     closed: Calendar | None = None
+    names: tuple[str, ...] = ()
+    """What its units are called, each once; empty where one is as good as another."""
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -140,6 +158,51 @@ class PoolUse:
 
     def share(self, units: int) -> float:
         return units / self.slots
+
+
+class NamedUse(PoolUse):
+    """The same of a pool whose units have names. By name they are known in all processes, in whatever order listed."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool)
+        self.names = pool.names
+        self.elsewhere: set[str] = set()
+        """Units that others hold."""
+        self._mine: dict[Holder, tuple[str, ...]] = {}
+
+    def choose(
+        self, units: int, named: Collection[str], kept: Container[str], spare: int, is_wanted: Callable[[str], bool]
+    ) -> tuple[str, ...] | None:
+        """Which units to give, or None when they are not free.
+
+        Args:
+            units: how many in all, the `named` ones included.
+            kept, spare: units, and how many of any, that are set aside for those who come first.
+            is_wanted: whether somebody waits for a unit by name; such a one is given last.
+        """
+        taken = self.elsewhere.union(*self._mine.values())
+        if any(name in taken or name in kept for name in named):
+            return None
+        others = [name for name in self.names if not (name in taken or name in kept or name in named)]
+        lacking = units - len(named)
+        if len(others) < lacking + spare:
+            return None
+        return (*named, *sorted(others, key=is_wanted)[:lacking])
+
+    def hold(self, holder: Holder, names: tuple[str, ...]) -> None:
+        """These are the units that the holder takes."""
+        self._mine[holder] = names
+
+    def held_by(self, holder: Holder) -> tuple[str, ...]:
+        """The units that a holder has."""
+        return self._mine[holder]
+
+    def give_back(self, holder: Holder, units: int, spent: int) -> None:
+        super().give_back(holder, units, spent)
+        del self._mine[holder]
+
+    def undo(self, holder: Holder, units: int) -> None:
+        self.give_back(holder, units, 0)
 
 
 class RateUse:

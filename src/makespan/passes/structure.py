@@ -157,7 +157,7 @@ class _Reader:
     def leaf(self, node: Node) -> Tree:
         """The composition of one task."""
         kind = node.declaration.kind
-        if kind in (Kind.VALUE, Kind.FIRST):
+        if kind in (Kind.VALUE, Kind.FIRST, Kind.EDIT):
             return EMPTY
         tree: Tree
         if kind == Kind.TIMER:

@@ -1,6 +1,6 @@
 """Asking a model for a plan: numbered lines where it can be trusted with them, JSON under a schema where it cannot.
 
-    write_plan("goal", offers(tools))     ──▶  a Ref that yields the plan's text, for `LivePlan.ingest(…, format="auto")`
+    write_plan("goal", offers(tools))    ──▶  a Ref that yields the plan's text, for `LivePlan.ingest(…, format="auto")`
 
 Which of the two is decided where the model is known, in the attempt: a model that does not take tools natively
 (`native_tools` false: the embedded ones, and those declared so) is a small one, and is held to the schema of the plans
@@ -11,19 +11,21 @@ Invariant: the pieces that are told as the model writes are the pieces of the re
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from makespan.authoring.model_task import ModelCode, ModelTask, Structured
+from makespan.authoring.ref import Ref
 from makespan.authoring.task import Task
 from makespan.authoring.turn import DEFAULT_MODELS, MODEL_RETRIES
 from makespan.authoring.yielding import Lines, Telling
 from makespan.errors import GraphError, ProviderError
 from makespan.graph.node import Effect, Options
 from makespan.models.tool_choice import ToolChoice
-from makespan.planners.schema import MAX_STEPS, Offer, plan_schema, signature
+from makespan.planners.schema import MAX_STEPS, Offer, offers, plan_schema, signature
+from makespan.planners.tools import Tools
 from makespan.ports import AttemptInfo, Message, ModelReply, ModelRequest, Services, TaskCode
 
 FORMATS = ("auto", "numbered", "schema")
@@ -38,20 +40,46 @@ Calls that do not need each other run at the same time, so refer only to what a 
 at most %d calls, and end with a line that says join(). Write nothing else.
 Tools:
 %s"""
-_SCHEMA = """You write plans as JSON: {"steps": [{"tool": NAME, "args": {...}}, ...]}. Each step calls one tool.
-Never work out yourself what a tool can work out. To use the result of an earlier step as an argument, write "$1" for the
-result of the first step, "$2" for the second; inside a text write ${1}. Stop when the goal is reached.
+_SCHEMA = """You write plans as JSON: {"steps": [{"why": WHAT IT DOES, "tool": NAME, "args": {...}}, ...]}. \
+Each step calls
+one tool. Never work out yourself what a tool can work out. \
+To use the result of an earlier step as an argument, write "$1"
+for the result of the first step, "$2" for the second; inside a text write ${1}. Stop when the goal is reached.
 Tools:
 %s"""
-_SHOT_GOAL = """Tools for this example: age(name: string) -> integer; add(a: number, b: number) -> number; \
-say(text: string) -> string
-Goal: Say how old Ann and Bob are together."""
-_SHOT_PLAN = (
-    '{"steps": [{"tool": "age", "args": {"name": "Ann"}}, {"tool": "age", "args": {"name": "Bob"}}, '
-    '{"tool": "add", "args": {"a": "$1", "b": "$2"}}, '
-    '{"tool": "say", "args": {"text": "Together they are ${3} years old."}}]}'
+_EXAMPLES = (
+    Message.user(
+        "Tools for this example: age(name: string) -> integer; "
+        'arithmetic(x: number, sign: "plus" | "times", y: number) -> number; say(text: string) -> string\n'
+        "Goal: How old are Ann and Bob together, times 3? Say it in a sentence."
+    ),
+    Message.assistant(
+        '{"steps": [{"why": "Ann\'s age", "tool": "age", "args": {"name": "Ann"}}, '
+        '{"why": "Bob\'s age", "tool": "age", "args": {"name": "Bob"}}, '
+        '{"why": "Ann\'s age plus Bob\'s age", "tool": "arithmetic", "args": {"x": "$1", "sign": "plus", "y": "$2"}}, '
+        '{"why": "the sum times 3", "tool": "arithmetic", "args": {"x": "$3", "sign": "times", "y": 3}}, '
+        '{"why": "the sentence the goal asks for", "tool": "say", '
+        '"args": {"text": "Three times their age is ${4}."}}]}'
+    ),
+    Message.user(
+        "Tools for this example: height(name: string) -> number; "
+        'arithmetic(x: number, sign: "plus" | "times", y: number) -> number; '
+        "to_feet(meters: number) -> number\nGoal: Twice the height of Tom, in feet."
+    ),
+    Message.assistant(
+        '{"steps": [{"why": "Tom\'s height in meters", "tool": "height", "args": {"name": "Tom"}}, '
+        '{"why": "Tom\'s height times 2", "tool": "arithmetic", "args": {"x": "$1", "sign": "times", "y": 2}}, '
+        '{"why": "twice the height in feet", "tool": "to_feet", "args": {"meters": "$2"}}]}'
+    ),
 )
+"""Made up: two goals with tools of their own, so that a small model sees results and plain numbers as arguments."""
 _PIECES = re.compile(r"(?<=\n)|(?<=\}, )")
+
+
+def check_format(format: str) -> None:
+    """Raise GraphError for a way of asking that is none."""
+    if format not in FORMATS:
+        raise GraphError(f"format={format!r}: a plan is asked for as {', '.join(FORMATS)}")
 
 
 def is_small(services: Services, name: str) -> bool:
@@ -69,6 +97,7 @@ def _write_plan(
     max_steps: int = MAX_STEPS,
     format: str = "auto",
     problems: tuple[str, ...] = (),
+    known: tuple[str, ...] = (),
 ) -> AsyncIterator[str]:
     """The parameters of the task; the work is done by PlanCode."""
     raise GraphError("a plan is written by a model")
@@ -82,7 +111,8 @@ class PlanTask(ModelTask[..., list[str]]):
         tools: `offers(...)` of what the plan may call.
         max_steps: calls at most; a schema allows no more, text is only told.
         format: `auto`, or `schema` or `numbered` whatever the model is.
-        problems: what was wrong with the last plan for this goal.
+        problems: what was wrong with the last plan for this goal, or why another one is needed.
+        known: calls that were made before, with what came of them.
     """
 
     def __init__(self) -> None:
@@ -109,17 +139,13 @@ class PlanCode(ModelCode):
         said = self._said(args)
         if said["format"] == "numbered" or (said["format"] == "auto" and not _is_known_small(services, name)):
             return request
-        messages = (
-            Message.system(_SCHEMA % _listed(said["tools"])),
-            Message.user(_SHOT_GOAL),
-            Message.assistant(_SHOT_PLAN),
-            Message.user(_wish(said)),
-        )
+        system = Message.system(_SCHEMA % _listed(said["tools"]))
+        messages = (system, *_EXAMPLES, Message.user(_wish(said, can_refer=False)))
         schema = plan_schema(said["tools"], said["max_steps"])
         return msgspec.structs.replace(request, messages=messages, schema=schema)
 
     def _said(self, args: bytes) -> dict[str, Any]:
-        return {"max_steps": MAX_STEPS, "format": "auto", "problems": (), **self._task.signature.decode(args)}
+        return {"max_steps": MAX_STEPS, "format": "auto", "problems": (), "known": (), **self._task.signature.decode(args)}
 
     def lines(self, info: AttemptInfo) -> Lines:
         return Pieces(Telling(info))
@@ -164,10 +190,25 @@ def _listed(tools: list[Offer]) -> str:
     return "\n".join(f"- {signature(offer)}" for offer in tools)
 
 
-def _wish(said: dict[str, Any]) -> str:
+def by_model(tools: Tools, format: str = "auto", models: Sequence[str] = ()) -> Callable[..., Ref[list[str]]]:
+    """`write_plan` for recipes whose planner is asked for (goal, tools, calls so far, why another plan is needed)."""
+
+    def ask(goal: str, _: Sequence[str], calls: Sequence[object], why: str) -> Ref[list[str]]:
+        problems, known = (why,) if why else (), tuple(map(str, calls))
+        return planner(models)(goal, offers(tools), MAX_STEPS, format, problems, known)
+
+    check_format(format)
+    return ask
+
+
+def _wish(said: dict[str, Any], *, can_refer: bool = True) -> str:
     """The user's message."""
     parts = [f"Goal: {said['goal']}"]
+    if said["known"]:
+        how = "use them as $1, $2 and so on" if can_refer else "write those again whose results are needed: nothing is"
+        how += ", and go on with the next free number" if can_refer else " called twice"
+        parts += [f"Calls made so far; {how}:", *said["known"]]
     if said["problems"]:
-        parts += ["Your last plan could not be carried out as it is. Write a whole plan again. What was wrong:"]
+        parts += ["Another plan is needed. Write it whole. What was wrong:"]
         parts += [f"- {problem}" for problem in said["problems"]]
     return "\n".join(parts)

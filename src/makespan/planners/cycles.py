@@ -47,7 +47,7 @@ class Ended(msgspec.Struct, frozen=True):
     name: str
     tool: str
     status: str
-    """`succeeded`, `failed`, `skipped` or `cancelled`."""
+    """`succeeded`; `failed`, also of what reads a failed step; `skipped` by a guard; `cancelled`."""
     value: Any = None
     error: str = ""
 
@@ -111,6 +111,7 @@ async def edit_cycle(
     goal: str = "",
     when: When = "ended",
     author: str = "editor",
+    gather_s: float = 0.0,
     editor_timeout_s: float | None = None,
     corrections: int = CORRECTIONS,
     max_calls: int = MAX_CALLS,
@@ -121,6 +122,7 @@ async def edit_cycle(
         editor: asked about a `Window`, one call at a time.
         when: which ends are a reason to ask; the window holds all ends since the last one.
         author: who the edits are by; on record.
+        gather_s: how long ends are collected before the editor is asked; what ends at the same moment always is.
         editor_timeout_s: how long steps are held for one answer; a later one is judged all the same.
         corrections: times in a row it is asked again at once because its edit was refused.
     Returns: how often it was asked, and what became of its edits.
@@ -128,7 +130,8 @@ async def edit_cycle(
         TaskError: the workflow was cancelled. A failing editor does not raise.
     Cost: one editor call a batch; holding costs no fact.
     """
-    return await _EditCycle(plan, editor, goal, when, author, editor_timeout_s, corrections, max_calls).run()
+    limits = _Limits(gather_s, editor_timeout_s, corrections, max_calls)
+    return await _EditCycle(plan, editor, goal, when, author, limits).run()
 
 
 class _Failed(str):
@@ -137,23 +140,24 @@ class _Failed(str):
     __slots__ = ()
 
 
+class _Limits(msgspec.Struct, frozen=True):
+    gather_s: float
+    timeout_s: float | None
+    corrections: int
+    max_calls: int
+
+
 class _EditCycle:
+    """One cycle and what it knows of its editor."""
+
     def __init__(
-        self,
-        plan: LivePlan,
-        editor: Editor,
-        goal: str,
-        when: When,
-        author: str,
-        timeout_s: float | None,
-        corrections: int,
-        max_calls: int,
+        self, plan: LivePlan, editor: Editor, goal: str, when: When, author: str, limits: _Limits
     ) -> None:
         bodies = here("an edit cycle").builder
         assert isinstance(bodies, LiveBodies), "a plan is in a live body"
         self._plan, self._editor, self._bodies = plan, editor, bodies
         self._goal, self._when, self._author = goal, when, author
-        self._timeout_s, self._corrections, self._max_calls = timeout_s, corrections, max_calls
+        self._limits = limits
         self.cycle = Cycle(refused=[], failures=[])
         self._heard: set[tuple[str, TaskId]] = set()
         self._since: list[str] = []
@@ -169,6 +173,7 @@ class _EditCycle:
         self._thinking: asyncio.Task[Any] | None = None
         self._made: Any = None
         self._seen = 0
+        self._gathering: Ref[None] | None = None
         self._timer: Ref[None] | None = None
         self._is_overdue = False
 
@@ -179,8 +184,9 @@ class _EditCycle:
                 self._look()
                 self._hold()
                 if self._thinking is None and self._is_due():
-                    self._ask()
-                if self._thinking is None and not plan.open_steps() and not plan.growing:
+                    self._gather()
+                is_idle = self._thinking is None and self._gathering is None
+                if is_idle and not plan.open_steps() and not plan.growing:
                     return self.cycle
                 if self._thinking is None or not self._thinking.done():
                     await plan.news()
@@ -213,7 +219,7 @@ class _EditCycle:
         return self._when == "ended" or not outcome
 
     def _is_due(self) -> bool:
-        return bool(self._reasons) and self.cycle.calls < self._max_calls
+        return bool(self._reasons) and self.cycle.calls < self._limits.max_calls
 
     def _hold(self) -> None:
         """Hold exactly the steps that read what the editor thinks about, or will."""
@@ -236,6 +242,15 @@ class _EditCycle:
 
     # ------------------------------------------------------------ asking
 
+    def _gather(self) -> None:
+        """Ask, once all is collected that ends at the same time: a failure and what it makes impossible, above all."""
+        if self._gathering is None:
+            self._gathering = sleep(self._limits.gather_s)
+            self._bodies.watch(self._gathering._task, lambda _: self._plan.ring())
+        elif self._bodies.ended(self._gathering) is not None:
+            self._gathering = None
+            self._ask()
+
     def _ask(self) -> None:
         window = self._window()
         self._given, self._since = self._since, []
@@ -243,8 +258,8 @@ class _EditCycle:
         self._to_tell, self._seen, self._is_overdue = [], self._plan.revision, False
         self.cycle.calls += 1
         self._thinking = asyncio.get_running_loop().create_task(self._think(window))
-        if self._timeout_s is not None:
-            self._timer = timer = sleep(self._timeout_s)
+        if self._limits.timeout_s is not None:
+            self._timer = timer = sleep(self._limits.timeout_s)
             self._bodies.watch(timer._task, lambda _: self._overdue(timer))
 
     async def _think(self, window: Window) -> Any:
@@ -334,7 +349,7 @@ class _EditCycle:
         self.cycle.refused.append(refused)
         self._to_tell.append(refused)
         self._refused_in_a_row += 1
-        if self._refused_in_a_row <= self._corrections:
+        if self._refused_in_a_row <= self._limits.corrections:
             self._since = [*self._given, *self._since]
             self._reasons = {**self._given_reasons, **self._reasons}
         else:
@@ -349,6 +364,8 @@ class _EditCycle:
     def _stop(self) -> None:
         """Nobody thinks any more: let go of all that is held."""
         self._stop_timer()
+        if self._gathering is not None:
+            self._bodies.cancel_ref(self._gathering)
         if self._thinking is not None:
             self._thinking.cancel()
             if isinstance(self._made, Ref):

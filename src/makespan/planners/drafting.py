@@ -43,19 +43,20 @@ class Collector:
 
 
 class PlanPlace(Place):
-    """A place where the same call twice is one node, until it has failed."""
+    """A place where the same call twice is one node, until it has failed; or, with `repeats`, always another one."""
 
-    __slots__ = ("_latest", "failed")
+    __slots__ = ("_latest", "failed", "repeats")
 
-    def __init__(self, collector: Collector, real: ScopeId, inside: ScopeId) -> None:
+    def __init__(self, collector: Collector, real: ScopeId, inside: ScopeId, *, repeats: bool = False) -> None:
         super().__init__(collector, real, inside)
+        self.repeats = repeats
         self._latest: dict[TaskId, TaskId] = {}
         """Content → the latest call with it, where that is not the first."""
         self.failed: set[TaskId] = set()
 
     def _numbered(self, content: TaskId) -> TaskId:
         latest = self._latest.get(content, content)
-        if content in self._seen and latest not in self.failed:
+        if content in self._seen and latest not in self.failed and not self.repeats:
             return latest
         self._latest[content] = latest = super()._numbered(content)
         return latest
@@ -73,10 +74,10 @@ class Draft:
 class Drafting:
     """Makes nodes of the steps of one plan."""
 
-    def __init__(self, tools: Tools, bodies: LiveBodies, place: Place, name: str) -> None:
+    def __init__(self, tools: Tools, bodies: LiveBodies, place: Place, name: str, *, repeats: bool = False) -> None:
         self._tools = tools
         self._collector = Collector(bodies)
-        self._place = PlanPlace(self._collector, place.real, place.scope_id(name))
+        self._place = PlanPlace(self._collector, place.real, place.scope_id(name), repeats=repeats)
         self._users: dict[TaskId, int] = {}
         """Node → how many steps stand on it."""
         self._there: set[TaskId] = set()
@@ -128,9 +129,6 @@ class Drafting:
 
 def _needs(step: Step) -> dict[str, Any]:
     """The units of pools that a step takes, as an option of its call."""
-    for pool, units in step.needs.items():
-        if not isinstance(units, int):
-            raise Unfit(f"needs of {pool!r} are a number of units, not names: {', '.join(units)}")
     return {"needs": dict(step.needs)} if step.needs else {}
 
 

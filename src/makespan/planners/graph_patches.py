@@ -18,7 +18,7 @@ from makespan.authoring.ref import Ref
 from makespan.authoring.task import Task
 from makespan.errors import suggestion
 from makespan.graph.edit import AddTasks, Batch, Edit, RemoveTask, ReplaceTask
-from makespan.graph.node import Kind, Node
+from makespan.graph.node import Kind, Node, copied
 from makespan.machine.records import Status, TaskState
 from makespan.machine.state import State
 from makespan.planners.changes import Drop, Refused, Replace
@@ -60,7 +60,11 @@ def graph_edit(patch: Patch, state: State, bodies: LiveBodies, beside: Iterable[
         drafting = Drafting(tools, bodies, Place(bodies, scope, inside), change.step.name)
         ref, nodes = _drafted(drafting, change.step, _Results(new, tasks))
         if old is not None:
-            _refuse_misfit(old, nodes[-1])
+            is_root = state.started is not None and old.spec.id == state.started.root
+            _refuse_misfit(old, nodes[-1], is_read=is_root or bool(old.dependents))
+            if is_root:  # the run's result is known by the id
+                nodes[-1] = copied(nodes[-1], id=TaskId(old.spec.id))
+                ref = Ref(bodies, nodes[-1].id, ref._type, ref._name)
         made += _placed(nodes, old)
         new[change.step.name] = ref
         if isinstance(change, Replace):
@@ -84,10 +88,10 @@ def _placed(nodes: list[Node], old: TaskState | None) -> list[Edit]:
     return [*edits, ReplaceTask(TaskId(old.spec.id), call)]
 
 
-def _refuse_misfit(old: TaskState, new: Node) -> None:
+def _refuse_misfit(old: TaskState, new: Node, *, is_read: bool) -> None:
     """What reads a task takes its type: another one must give the same, as far as both say what they give."""
     before, after = old.declaration.returns, new.declaration.returns
-    if old.dependents and before and after and before != after and "Any" not in (before, after):
+    if is_read and before and after and before != after and "Any" not in (before, after):
         raise Refused(
             "type_mismatch",
             f"{new.declaration.key} gives {after}, but what reads {old.declaration.key} takes {before}; "

@@ -65,12 +65,19 @@ class LivePlan:
     Args:
         tools: tasks that its steps may call.
         name: tells the plans of one workflow apart.
+        repeats: a call that the plan has already is made again, as where calls move things; otherwise its result is
+            used.
     Raises:
         GraphError: outside of an async workflow, or a tool that cannot be described.
     """
 
     def __init__(
-        self, tools: Sequence[Task[..., Any]] | Tools, *, name: str = "plan", max_steps: int = MAX_STEPS
+        self,
+        tools: Sequence[Task[..., Any]] | Tools,
+        *,
+        name: str = "plan",
+        max_steps: int = MAX_STEPS,
+        repeats: bool = False,
     ) -> None:
         place = here("a plan")
         if not isinstance(place.builder, LiveBodies):
@@ -79,7 +86,7 @@ class LivePlan:
         assert inside is not None, "an async workflow has a context"
         self.tools = tools if isinstance(tools, Tools) else Tools(f"the plan {name!r}", tools)
         self.name, self._place, self._bodies, self._body = name, place, place.builder, inside.task_id
-        self._drafting = Drafting(self.tools, place.builder, place, name)
+        self._drafting = Drafting(self.tools, place.builder, place, name, repeats=repeats)
         self.max_steps = max_steps
         self.steps: dict[str, Planned] = {}
         """By name, in the order in which they came."""

@@ -22,7 +22,7 @@ from makespan.planners.formats.json_tasks import FIELDS
 from makespan.planners.formats.literals import Bare, Literals, Quoted, Sum, Unreadable
 from makespan.planners.formats.literals import Mapping as RawMapping
 from makespan.planners.formats.marks import Dialect
-from makespan.planners.steps import Argument, Reference, Step
+from makespan.planners.steps import Argument, Reference, Step, Text
 
 MAX_EDITS = 500
 """Changes of one patch."""
@@ -84,7 +84,7 @@ def changes_in(answer: Any, known: Callable[[str], str | None]) -> tuple[list[Pl
     if answer is None or isinstance(answer, str):
         plain = _in_text(answer or "")
     elif isinstance(answer, list | tuple) and all(isinstance(each, Add | Drop | Replace) for each in answer):
-        return list(answer), ""
+        return [_revived(each) for each in answer], ""
     else:
         plain = msgspec.to_builtins(answer)
     why = plain.get("why", "") if isinstance(plain, dict) else ""
@@ -195,7 +195,7 @@ def changes_of(edits: Sequence[Any], known: Callable[[str], str | None]) -> list
 
 def _change(edit: Any, where: str, dialect: Dialect) -> list[PlanChange]:
     if isinstance(edit, Add | Drop | Replace):
-        return [edit]
+        return [_revived(edit)]
     if not isinstance(edit, dict):
         raise Refused(UNREADABLE, f"{where}: a change is {{add: step}}, {{drop: name}} or {{replace: name, with: step}}")
     if "op" in edit:
@@ -214,6 +214,31 @@ def _change(edit: Any, where: str, dialect: Dialect) -> list[PlanChange]:
     if "with" not in edit:
         raise Refused(UNREADABLE, f"{where}: replace: {name} needs `with:` and the new step")
     return [Replace(name, _step(edit["with"], f"{where}.with", name, why, dialect))]
+
+
+def _revived(change: PlanChange) -> PlanChange:
+    """The references inside arguments, which are plain values once a task has given them."""
+    if isinstance(change, Drop):
+        return change
+    step = change.step
+    step = msgspec.structs.replace(
+        step, args=tuple(map(_reference, step.args)), kwargs={key: _reference(v) for key, v in step.kwargs.items()}
+    )
+    return msgspec.structs.replace(change, step=step)
+
+
+def _reference(argument: Any) -> Argument:
+    match argument:
+        case {"type": "ref", "step": str(step), **rest} if set(rest) <= {"path"}:
+            return Reference(step, tuple(rest.get("path", ())))
+        case {"type": "text", "parts": [*parts], **rest} if not rest:
+            return Text(tuple(map(_reference, parts)))
+        case dict():
+            return {key: _reference(value) for key, value in argument.items()}
+        case list() | tuple():
+            return [_reference(value) for value in argument]
+        case _:
+            return argument
 
 
 def _spread(edit: dict[str, Any], where: str) -> dict[str, Any]:
@@ -287,9 +312,16 @@ def _needs(said: Any, where: str) -> dict[str, int | tuple[str, ...]]:
         return {said: 1}
     if isinstance(said, list) and all(isinstance(each, str) for each in said):
         return {each: said.count(each) for each in said}
-    if not isinstance(said, dict) or not all(type(units) is int and units > 0 for units in said.values()):
-        raise Refused(UNREADABLE, f"{where}.needs: units by pool stand here, as {{gpu: 1}}")
-    return {str(pool): units for pool, units in said.items()}
+    if not isinstance(said, dict) or not all(map(_are_units, said.values())):
+        raise Refused(UNREADABLE, f"{where}.needs: units by pool stand here, as {{gpu: 1}} or {{truck: [truck_1]}}")
+    return {str(pool): units if isinstance(units, int) else tuple(units) for pool, units in said.items()}
+
+
+def _are_units(said: Any) -> bool:
+    """Whether it is a count, or names."""
+    if isinstance(said, list):
+        return bool(said) and all(isinstance(name, str) and name for name in said)
+    return type(said) is int and said > 0
 
 
 def _meant(said: Any, where: str, dialect: Dialect) -> str:

@@ -1,12 +1,12 @@
 """A plan as JSON to keep, to read and to change by hand, and back.
 
-    {"goal": "…", "tools": "tools.py", "steps": [
+    {"goal": "…", "tools": ["tools.py"], "steps": [
         {"name": "1", "tool": "lookup", "args": {"city": "Ulm"}},
         {"name": "2", "tool": "say", "args": {"text": "It has ${1.people}."}, "depends_on": ["1"]}]}
 
-`steps` is what every reader of JSON plans takes, with one form more: {"$text": ["…", "${1}", "…"]} is a text whose parts
-cannot stand in one string (`${1}.people` would be a part of the result). A dollar sign that refers to nothing is doubled.
-Invariant: the steps of a kept plan are the steps that were kept.
+`steps` is what every reader of JSON plans takes, with one form more: {"$text": ["…", "${1}", "…"]} is a text whose
+parts cannot stand in one string (`${1}.people` would be a part of the result). A dollar sign that refers to nothing is
+doubled. Invariant: the steps of a kept plan are the steps that were kept.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class SavedPlan(msgspec.Struct, omit_defaults=True):
 
     steps: list[dict[str, Any]]
     goal: str = ""
-    tools: str = ""
-    """Whose tasks its steps call, as `--tools` takes it."""
+    tools: list[str] = []
+    """Whose tasks its steps call, as `--tools` takes them."""
     recipe: str = ""
     models: list[str] = []
 
@@ -57,7 +57,9 @@ def read_saved(text: bytes | str, where: str) -> SavedPlan:
         found = msgspec.json.decode(text)
         plan = msgspec.convert({"steps": found} if isinstance(found, list) else found, SavedPlan)
     except msgspec.MsgspecError as error:
-        raise UsageError(f"{where} is no plan: {error}; `makespan plan GOAL --tools MODULE -o {where}` makes one") from None
+        raise UsageError(
+            f"{where} is no plan: {error}; `makespan plan GOAL --tools MODULE -o {where}` makes one"
+        ) from None
     if not plan.steps:
         raise UsageError(f"{where} has no steps: there is nothing to run")
     return plan
@@ -68,9 +70,11 @@ def _saved(step: Step, tools: Tools) -> dict[str, Any]:
     given = {**dict(zip(names, step.args, strict=False)), **step.kwargs}
     said: dict[str, Any] = {"name": step.name, "tool": tools.named(step.tool), "args": written(given)}
     said |= {"depends_on": list(step.after)} if step.after else {}
-    said |= {"needs": {pool: units if isinstance(units, int) else list(units) for pool, units in step.needs.items()}} if (
-        step.needs
-    ) else {}
+    said |= (
+        {"needs": {pool: units if isinstance(units, int) else list(units) for pool, units in step.needs.items()}}
+        if (step.needs)
+        else {}
+    )
     return said | ({"why": step.why} if step.why else {})
 
 

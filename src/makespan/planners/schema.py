@@ -1,11 +1,11 @@
 """Tools as a JSON Schema of whole plans, so that a model held to it can write nothing but calls that fit.
 
-    {"steps": [{"tool": "lookup", "args": {"city": "Ulm"}},           a call of one of the tools, by its own arguments
-               {"tool": "add", "args": {"a": "$1", "b": 4}}]}         $1: the result of the first step
+    {"steps": [{"why": "…", "tool": "lookup", "args": {"city": "Ulm"}},      a call of a tool, by its own arguments
+               {"why": "…", "tool": "add", "args": {"a": "$1", "b": 4}}]}    $1: the result of the first step
 
-The place in the list says what may be referred to: step 3 offers `$1` and `$2` where a parameter can take the result of
-some tool, and nothing else. Strings may hold `${1}` in their midst and no other dollar sign. Which tool a step called is
-not known to a schema: that `$1` has the right type for the place is for the checks after reading.
+The place in the list says what may be referred to: step 3 offers `$1` and `$2` where a parameter can take the result
+of some tool, and nothing else. Strings may hold `${1}` in their midst and no other dollar sign. Which tool a step
+called is not known to a schema: that `$1` has the right type for the place is for the checks after reading.
 """
 
 from __future__ import annotations
@@ -23,11 +23,25 @@ from makespan.planners.tools import Tools, takes_text
 
 MAX_STEPS = 8
 """Steps that a model is offered unless more are asked for: small ones do not know when to stop."""
+WHY_CHARACTERS = 90
+"""Of what a step is for, said before the call: small models choose better tools then."""
 MAX_DEPTH = 6
 """Levels of an argument's schema; below that anything goes, and is checked when the step is read."""
 
 _KEPT = frozenset(
-    {"type", "enum", "const", "anyOf", "oneOf", "items", "prefixItems", "properties", "required", "minItems", "maxItems"}
+    {
+        "type",
+        "enum",
+        "const",
+        "anyOf",
+        "oneOf",
+        "items",
+        "prefixItems",
+        "properties",
+        "required",
+        "minItems",
+        "maxItems",
+    }
     | {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "pattern", "format"}
     | {"additionalProperties"}
 )
@@ -103,7 +117,8 @@ def _fields(kind: Any) -> tuple[str, ...]:
         return tuple(field.name for field in dataclasses.fields(kind))
     if is_typeddict(kind):
         return tuple(kind.__annotations__)
-    return tuple(getattr(kind, "__struct_fields__", None) or getattr(kind, "model_fields", ()))
+    named: Any = getattr(kind, "__struct_fields__", None) or getattr(kind, "model_fields", ())
+    return tuple(str(name) for name in named)
 
 
 def _field(kind: Any, name: str) -> Any:
@@ -137,7 +152,8 @@ def _call(offer: Offer, place: int) -> dict[str, Any]:
     defs = offer.parameters.get("$defs", {})
     known = {name: _argument(offer, name, _kept(schema, defs), place) for name, schema in properties.items()}
     args = _closed(known, list(offer.parameters.get("required", [])))
-    return _closed({"tool": {"const": offer.name}, "args": args}, ["tool", "args"])
+    why = {"type": "string", "maxLength": WHY_CHARACTERS}
+    return _closed({"why": why, "tool": {"const": offer.name}, "args": args}, ["why", "tool", "args"])
 
 
 def _argument(offer: Offer, name: str, schema: dict[str, Any], place: int) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from makespan.machine.facts import (
     TaskFailed,
     TaskSucceeded,
 )
+from makespan.machine.items import is_bookkeeping
 from makespan.machine.records import TaskState
 from makespan.machine.state import State
 from makespan.profiles.distributions import Distribution, Empirical, LogNormal, empirical, fitted_log_normal
@@ -176,7 +177,7 @@ class _Run:
         match fact:
             case AttemptStarted():
                 task = state.tasks[fact.task]
-                if task.kind in _waits:
+                if task.kind in _waits and not is_bookkeeping(task.declaration):
                     self._starts[(fact.task, task.attempt)] = _Start(fact.at, fact.mode or _only_model(task))
             case TaskSucceeded():
                 self._succeeded(fact)

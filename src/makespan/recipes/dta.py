@@ -19,10 +19,9 @@ import msgspec
 
 import makespan as ms
 from makespan.authoring.task import Task
-from makespan.codec import Outcome
 from makespan.graph.node import Effect
+from makespan.planners.known import Known, gaps, known
 from makespan.planners.live import LivePlan
-from makespan.planners.saved import shown
 from makespan.planners.schema import offers, signature
 from makespan.planners.steps import Join
 
@@ -30,19 +29,6 @@ MAX_ROUNDS = 6
 """Rounds of one question; the last one has to finish."""
 MAX_WIDTH = 8
 """Calls of one round; those beyond it are not made, and the model is told."""
-RESULT_CHARS = 2_000
-"""Characters of one result that the model is shown."""
-
-
-class Call(msgspec.Struct, frozen=True):
-    """One call, as the next round is told of it."""
-
-    step: str
-    call: str
-    status: str
-    """succeeded, failed, skipped, or missing: it had not ended when the round's time was up."""
-    said: str
-    """The result, or what went wrong."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -50,21 +36,21 @@ class Answer(msgspec.Struct, frozen=True):
 
     text: str
     rounds: int
-    calls: tuple[Call, ...]
+    calls: tuple[Known, ...]
 
     @property
-    def missing(self) -> tuple[Call, ...]:
+    def missing(self) -> tuple[Known, ...]:
         """Calls without a result."""
-        return tuple(call for call in self.calls if call.status != "succeeded")
+        return gaps(self.calls)
 
 
 @ms.prompt(max_tokens=1024)
-def divide(question: str, tools: list[str], calls: list[Call], problems: list[str], last: bool) -> AsyncIterator[str]:
+def divide(question: str, tools: list[str], calls: list[Known], problems: list[str], last: bool) -> AsyncIterator[str]:
     """The calls of the next round, or the answer."""
-    known = "\n".join(f"{call.step}. {call.call} -> {call.status}: {call.said}" for call in calls) or "nothing yet"
+    so_far = "\n".join(map(str, calls)) or "nothing yet"
     wrong = "".join(f"\n- {problem}" for problem in problems)
     ms.chat(
-        f"Question: {question}\n\nWhat is known:\n{known}\n"
+        f"Question: {question}\n\nWhat is known:\n{so_far}\n"
         + (f"Calls that could not be made:{wrong}\n" if wrong else "")
         + (
             'There are no more rounds. Answer now, as one line: finish("answer")'
@@ -98,16 +84,21 @@ async def dta(
     """
     plan, problems = LivePlan(tools, max_steps=0), list[str]()
     ask = planner.options(models=models) if models and planner.takes_models else planner
-    known = [signature(offer) for offer in offers(plan.tools)]
+    offered = [signature(offer) for offer in offers(plan.tools)]
     for number in range(1, max_rounds + 1):
         plan.max_steps = len(plan.steps) + max_width
-        text = ask(question, known, _calls(plan), problems, number == max_rounds)
+        text = ask(question, offered, known(plan), problems, number == max_rounds)
         got = await plan.ingest(text, author=f"round {number}")
         if got.join is not None and got.join.args:
-            return Answer(_answer(got.join), number, tuple(_calls(plan)))
+            return Answer(_answer(got.join), number, tuple(known(plan)))
         problems = [str(problem) for problem in got.problems if not problem.repaired]
         await _round(plan, got.steps, wait_for, straggler_s)
-    raise ms.Fatal(f"no answer within max_rounds={max_rounds}; what is known: {_calls(plan)}")
+    raise ms.Fatal(f"no answer within max_rounds={max_rounds}; what is known: {'; '.join(map(str, known(plan)))}")
+
+
+async def pursue(goal: str, *, tools: Sequence[Task[..., Any]], models: Sequence[str]) -> Answer:
+    """`dta` for the command line."""
+    return await dta(goal, tools=tools, models=models)
 
 
 async def _round(plan: LivePlan, steps: Sequence[str], wait_for: int | None, straggler_s: float | None) -> None:
@@ -128,20 +119,6 @@ async def _round(plan: LivePlan, steps: Sequence[str], wait_for: int | None, str
 def _open(plan: LivePlan, steps: Sequence[str]) -> list[str]:
     still = set(plan.open_steps())
     return [name for name in steps if name in still]
-
-
-def _calls(plan: LivePlan) -> list[Call]:
-    return [Call(name, shown(planned.step), *_said(planned.outcome)) for name, planned in plan.steps.items()]
-
-
-def _said(outcome: Outcome[Any] | None) -> tuple[str, str]:
-    if outcome is None or outcome.status == "cancelled":
-        return "missing", "it took too long"
-    if outcome.failure is not None:
-        return outcome.status, f"{outcome.failure.type}: {outcome.failure.message}"
-    value = outcome.result
-    text = value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=repr).decode()
-    return outcome.status, text if len(text) <= RESULT_CHARS else text[: RESULT_CHARS - 1] + "…"
 
 
 def _answer(join: Join) -> str:

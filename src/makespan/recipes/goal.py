@@ -19,7 +19,9 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
-from makespan.authoring.task import Task
+import msgspec
+
+from makespan.authoring.task import HOOKS, Task
 from makespan.authoring.workflow import workflow
 from makespan.errors import GraphError, UsageError, suggestion
 from makespan.graph.node import Kind
@@ -71,7 +73,8 @@ async def goal(
         format: how the plan is asked for, where the recipe can choose.
     """
     pursue = function_of(recipe, "pursue")
-    return await pursue(text, tools=load_tools(tools), models=models or ["default"], **_known(pursue, format))
+    reached = await pursue(text, tools=load_tools(tools), models=models or ["default"], **format_for(pursue, recipe, format))
+    return _plain(reached)
 
 
 @workflow
@@ -81,7 +84,7 @@ async def draft_plan(
     """Only the recipe's first plan, as its planner writes it; no tool runs. Arguments as for `goal`."""
     draft = function_of(recipe, "draft")
     offered = Tools(f"the recipe {recipe}", load_tools(tools))
-    written = draft(text, tools=offered, models=models or ["default"], **_known(draft, format))
+    written = draft(text, tools=offered, models=models or ["default"], **format_for(draft, recipe, format))
     return "".join([piece async for piece in written])
 
 
@@ -101,7 +104,9 @@ async def run_plan(plan: str, tools: list[str]) -> dict[str, Any]:
     if not verdict:
         raise GraphError(f"the plan was refused ({verdict.reason}): {verdict.detail}")
     await live.settled()
-    return {name: await ref for name, ref in live.refs.items()}
+    results = {name: await ref for name, ref in live.refs.items()}
+    plain: dict[str, Any] = _plain(results)
+    return plain
 
 
 def checked(plan: str, tools: Tools) -> PaperPlan:
@@ -191,6 +196,15 @@ def _list(names: list[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def _known(function: Callable[..., Any], format: str) -> dict[str, str]:
-    """`format` for those that take it."""
-    return {"format": format} if "format" in inspect.signature(function).parameters else {}
+def format_for(function: Callable[..., Any], recipe: str, format: str) -> dict[str, str]:
+    """`format` for those that take it. Raises UsageError where another one was wished for than there is."""
+    if "format" in inspect.signature(function).parameters:
+        return {"format": format}
+    if format != "auto":
+        raise UsageError(f"the recipe {recipe} asks for its plan in its own way: leave --format {format} out")
+    return {}
+
+
+def _plain(value: Any) -> Any:
+    """A result as JSON: what a recipe gives has no declared type here."""
+    return msgspec.json.decode(msgspec.json.encode(value, enc_hook=HOOKS.encode))

@@ -4,9 +4,9 @@
                ▲ problems, once                                       (of several: all of them, by name)
 
 Source: the planner of Kim et al., "An LLM Compiler for Parallel Function Calling" (2024), without its joiner: a small
-model plans better than it judges, and what tools compute needs no verdict. Parts used: `planners.asking` (numbered text,
-or JSON under a schema for small models), `LivePlan.ingest`. Ours: a plan with parts that came to nothing is asked for
-once more with what was wrong; calls that are the same are not made again. Measured in
+model plans better than it judges, and what tools compute needs no verdict. Parts used: `planners.asking` (numbered
+text, or JSON under a schema for small models), `LivePlan.ingest`. Ours: a plan with parts that came to nothing is asked
+for once more with what was wrong; calls that are the same are not made again. Measured in
 `tests/recipes/test_goal_small_models.py`.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 from makespan.authoring.ref import Ref
 from makespan.authoring.task import Task
 from makespan.errors import GraphError
-from makespan.planners.asking import planner
+from makespan.planners.asking import check_format, planner
 from makespan.planners.changes import Drop
 from makespan.planners.live import LivePlan
 from makespan.planners.schema import MAX_STEPS, offers
@@ -49,6 +49,7 @@ async def one_plan(
         GraphError: after the last round some of the plan is no call of a tool; or there are no steps.
         TaskError: a step failed.
     """
+    check_format(format)
     plan = LivePlan(tools)
     said, problems = None, tuple[str, ...]()
     for _ in range(rounds):
@@ -79,4 +80,5 @@ async def pursue(goal: str, *, tools: Sequence[Task[..., Any]], models: Sequence
 
 def draft(goal: str, *, tools: Tools, models: Sequence[str], format: str = "auto") -> Ref[list[str]]:
     """The call that writes the plan, for `makespan plan`."""
+    check_format(format)
     return planner(models)(goal, offers(tools), MAX_STEPS, format)

@@ -149,6 +149,12 @@ async def roma(
     return await solver(goal, [], 0)
 
 
+async def pursue(goal: str, *, tools: Sequence[Task[..., Any]], models: Sequence[str]) -> Any:
+    """`roma` for the command line: who does a part is an agent with the tools."""
+    worker = ms.prompt(key="roma_worker", tools=list(tools), max_tokens=1024)(execute.fn)
+    return await roma(goal, executor=worker, models=models)
+
+
 def asked_of(task: Task[P, T], models: Sequence[str]) -> Task[P, T]:
     """A prompt with other models; any other task, or without models, as it is."""
     return task.options(models=models) if models and task.takes_models else task

@@ -74,7 +74,7 @@ class Attempts:
         session: str = "",
         cache: EarlierResults | None = None,
         files: str = "",
-        units: Callable[[int, int], dict[str, tuple[int, ...]]] | None = None,
+        units: Callable[[int, int], dict[str, tuple[str, ...]]] | None = None,
     ) -> None:
         self._world, self._codes, self._post, self._now = world, codes, post, now
         self._run_id, self._seed, self._services = run_id, seed, services

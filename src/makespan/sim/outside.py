@@ -11,6 +11,7 @@ import msgspec
 
 from makespan.graph.node import Declaration, Kind
 from makespan.machine.facts import ApprovalAsked, AttemptStarted, Fact
+from makespan.machine.items import is_bookkeeping
 from makespan.machine.observations import Answered, Sent, StartAttempt
 from makespan.machine.records import Status, TaskState
 from makespan.machine.signals import is_question
@@ -36,7 +37,9 @@ class Outside:
         """What comes, and when, because of what the run has begun to wait for."""
         for fact in facts:
             if type(fact) is AttemptStarted and self._state.tasks[fact.task].kind == Kind.SIGNAL:
-                yield from self._message(self._state.tasks[fact.task], fact.at)
+                task = self._state.tasks[fact.task]
+                if not is_bookkeeping(task.declaration):  # what another task yields comes with its result here
+                    yield from self._message(task, fact.at)
             elif type(fact) is ApprovalAsked:
                 yield self._approval(self._state.tasks[fact.task], fact.at)
 

@@ -14,6 +14,7 @@ from heapq import heapify, heappop, heappush
 import msgspec
 
 from makespan.graph.node import Declaration, Errors, First, Kind, Mode, Node, Options, Scope, Source
+from makespan.machine.items import is_bookkeeping
 from makespan.machine.records import ScopeState, Status, TaskState
 from makespan.machine.state import State
 from makespan.values import NONE_VALUE, Nanos, NanoUsd, ScopeId, TaskId, untyped
@@ -130,6 +131,9 @@ class _Realised:
         if task.kind == Kind.CALL:
             declaration = msgspec.structs.replace(task.declaration, undo=None)
             return Node(id, declaration, scope, _NO_ARGUMENTS, sources, label=label)
+        if task.kind == Kind.SIGNAL and is_bookkeeping(task.declaration):
+            item = Declaration("next item", Kind.TIMER)
+            return Node(id, item, scope, (), sources, label=label, delay_ns=Nanos(_delay_ns(task)))
         if task.kind == Kind.SIGNAL:
             return Node(id, Declaration(task.declaration.key), scope, _NO_ARGUMENTS, sources, label=label)
         if task.kind == Kind.TIMER:

@@ -10,6 +10,7 @@ import msgspec
 from makespan.errors import ErrorRecord
 from makespan.graph.node import Kind
 from makespan.machine import facts as f
+from makespan.machine.items import ITEMS, is_bookkeeping
 from makespan.machine.records import TaskState
 from makespan.machine.signals import is_question, mailbox_of
 from makespan.machine.state import State
@@ -33,7 +34,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def lines_of(fact: f.Fact, state: State) -> Iterator[Line]:
     """The line of one fact, which `state` has already folded; none for bookkeeping that says nothing."""
-    text = _text(fact, state)
+    text = "" if _is_bookkeeping(fact, state) else _text(fact, state)
     if not text:
         return
     number = getattr(fact, "task", None)
@@ -47,6 +48,18 @@ def lines_of(fact: f.Fact, state: State) -> Iterator[Line]:
         "" if task is None else short_id(task),
         getattr(fact, "cost", 0) / 1e9,
         f"{error.type}: {error.message}" if isinstance(error, ErrorRecord) else "",
+    )
+
+
+def _is_bookkeeping(fact: f.Fact, state: State) -> bool:
+    """Whether a fact is about the engine's own tasks and messages: items on their way, and edits as tasks."""
+    if isinstance(fact, f.TaskAdded):
+        return is_bookkeeping(state.declarations[fact.declaration])
+    if isinstance(fact, f.MessageReceived):
+        return fact.name.startswith(ITEMS)
+    number = getattr(fact, "task", None)
+    return (
+        isinstance(number, int) and 0 <= number < len(state.tasks) and is_bookkeeping(state.tasks[number].declaration)
     )
 
 

@@ -17,7 +17,7 @@ from makespan.machine.records import ScopeState, Status, TaskState
 from makespan.machine.resolve import failure_of
 from makespan.machine.state import State
 from makespan.traces.summary import duration_ns
-from makespan.traces.words import SHOWN_KINDS, name_of, short_id, word_of
+from makespan.traces.words import is_shown, name_of, short_id, word_of
 
 WIDEST = 12
 """More tasks of one key in one scope are shown as a group."""
@@ -65,7 +65,7 @@ def _scope(state: State, scope: ScopeState, depth: int, widest: int) -> Iterator
     groups: dict[str, list[TaskState]] = {}
     for number in scope.tasks:
         task = state.tasks[number]
-        if task.status != Status.REMOVED and (task.kind in SHOWN_KINDS or task.kind == Kind.MAP):
+        if task.status != Status.REMOVED and (is_shown(task) or task.kind == Kind.MAP):
             groups.setdefault(task.declaration.key, []).append(task)
     for key, tasks in groups.items():
         if len(tasks) > widest:

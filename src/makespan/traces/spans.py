@@ -24,6 +24,7 @@ from makespan.machine.facts import (
     TaskFailed,
     TaskSucceeded,
 )
+from makespan.machine.items import is_bookkeeping
 from makespan.machine.state import State
 from makespan.traces.summary import critical_path
 from makespan.traces.words import name_of, scope_path, short_id
@@ -101,6 +102,8 @@ class SpanFold:
 
     def _open(self, fact: AttemptStarted) -> None:
         state, task = self.state, self.state.tasks[fact.task]
+        if is_bookkeeping(task.declaration):
+            return
         scope = scope_path(state, task.spec.scope)
         kind = Kind(task.kind).name.lower()
         span = Span(short_id(task), task.declaration.key, name_of(task), scope, kind, task.attempt, fact.at / 1e9)

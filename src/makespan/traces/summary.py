@@ -6,7 +6,9 @@ import msgspec
 
 from makespan.graph.node import Kind
 from makespan.machine.compensation import is_undone
+from makespan.machine.items import ITEMS, is_bookkeeping
 from makespan.machine.records import Status, TaskState
+from makespan.machine.signals import mailbox_of
 from makespan.machine.state import State
 
 _WORDS = {
@@ -17,7 +19,7 @@ _WORDS = {
     Status.RUNNING: "running",
 }
 _SUCCEEDED = Status.SUCCEEDED
-_CALL, _WORKFLOW, _MAP = Kind.CALL, Kind.WORKFLOW, Kind.MAP  # attributes of an enum cost 50 ns
+_CALL, _WORKFLOW, _MAP, _SIGNAL = Kind.CALL, Kind.WORKFLOW, Kind.MAP, Kind.SIGNAL  # attributes of an enum cost 50 ns
 _WAITS = (Kind.TIMER, Kind.SIGNAL)
 
 
@@ -87,7 +89,7 @@ def summarise(state: State) -> Summary:
         state.cost / 1e9,
         Tokens(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens),
         makespan_ns(state) / 1e9,
-        sum(duration_ns(task) for task in critical_path(state)) / 1e9,
+        critical_path_ns(state) / 1e9,
         attempts,
         TaskCounts(waiting=waiting, cached=cached, undone=undone, **ended),
         state.presumed_cost / 1e9,
@@ -121,35 +123,65 @@ def critical_path(state: State) -> list[TaskState]:
     """The realised critical path: from the last end back through whatever each task had to wait for.
 
     A task waits for its sources, and one that a live body asked for also for the end which that body had just received.
-    The sum of the durations is the least time the run could have taken with unlimited slots.
+    Where that was an item of a task that yields, the path leads through that task, up to the item.
+    """
+    length, before = _lengths(state)
+    path: list[TaskState] = []
+    at = length.index(max(length)) if length else -1
+    while at >= 0:
+        task = state.tasks[at]
+        yielder = yielder_of(state, task)
+        if yielder is not None or not is_bookkeeping(task.declaration):
+            path.append(yielder or task)
+        at = before[at]
+    return path[::-1]
+
+
+def critical_path_ns(state: State) -> int:
+    """Length of the critical path: the least time the run could have taken with unlimited slots. Cost: O(N + E).
+
     Source: Kelley and Walker, "Critical-Path Planning and Scheduling" (1959), on the realised graph.
     """
+    return max(0, max(_lengths(state)[0], default=0))
+
+
+def _lengths(state: State) -> tuple[list[int], list[int]]:
+    """For each task that has ended the longest way to its end, and which end it leads through; -1 where there is
+    none."""
     tasks, log = state.tasks, state.finish_log
     length = [-1] * len(tasks)
     before = [-1] * len(tasks)
     for number in log:
-        task, best, longest = tasks[number], -1, 0
-        for source, _, _ in task.spec.sources:
-            if length[source] > longest:
-                best, longest = source, length[source]
-        if task.requested and task.trigger >= 0 and length[log[task.trigger]] > longest:
-            best = log[task.trigger]
-            longest = length[best]
-        kind = task.kind
-        if kind in (_MAP, _WORKFLOW):
-            for inside in _inside(state, task):
-                if length[inside] > longest:
-                    best, longest = inside, length[inside]
-        elif (kind == _CALL or kind in _WAITS) and task.started_at >= 0:
-            longest += task.ended_at - task.started_at
-        before[number] = best
-        length[number] = longest
-    path: list[TaskState] = []
-    at = length.index(max(length)) if length else -1
-    while at >= 0:
-        path.append(tasks[at])
-        at = before[at]
-    return path[::-1]
+        task = tasks[number]
+        yielder = yielder_of(state, task)
+        best, longest = _awaited(state, yielder or task, length)
+        took = duration_ns(task) if yielder is None else max(task.ended_at - max(yielder.started_at, 0), 0)
+        before[number], length[number] = best, longest + took
+    return length, before
+
+
+def _awaited(state: State, task: TaskState, length: list[int]) -> tuple[int, int]:
+    """What the end of a task waited for longest, and the way to that."""
+    best, longest, log = -1, 0, state.finish_log
+    for source, _, _ in task.spec.sources:
+        if length[source] > longest:
+            best, longest = source, length[source]
+    if task.requested and task.trigger >= 0 and length[log[task.trigger]] > longest:
+        best = log[task.trigger]
+        longest = length[best]
+    if task.kind in (_MAP, _WORKFLOW):
+        for inside in _inside(state, task):
+            if length[inside] > longest:
+                best, longest = inside, length[inside]
+    return best, longest
+
+
+def yielder_of(state: State, task: TaskState) -> TaskState | None:
+    """The task whose next item a SIGNAL waits for; None for any other task."""
+    if task.kind != _SIGNAL or not is_bookkeeping(task.declaration):
+        return None
+    number = state.index.get(bytes.fromhex(mailbox_of(task).removeprefix(ITEMS)))
+    return None if number is None else state.tasks[number]
 
 
 def _inside(state: State, task: TaskState) -> list[int]:

@@ -17,10 +17,12 @@ import msgspec
 from makespan.errors import ErrorRecord, UsageError, suggestion
 from makespan.graph.node import Kind
 from makespan.machine import facts as f
+from makespan.machine.edits import change_of, touched
+from makespan.machine.items import ITEMS
 from makespan.machine.records import TaskState
 from makespan.machine.resolve import arguments
 from makespan.machine.state import State
-from makespan.traces.words import SHOWN_KINDS, name_of
+from makespan.traces.words import is_shown, name_of
 from makespan.values import Value, untyped
 
 DURABLE = {
@@ -166,6 +168,7 @@ def _limit(fact: f.LimitReached, state: State, wanted: frozenset[str]) -> Iterat
 
 def _edit_applied(fact: f.EditApplied, state: State, wanted: frozenset[str]) -> Iterator[Update]:
     value = {"edit": fact.kind, "author": fact.author, "tasks": fact.tasks, **_asked_with(fact)}
+    value |= _changes(fact.by, state)
     yield Update("edit", "", fact.at / 1e9, status="applied", value=value)
 
 
@@ -175,12 +178,25 @@ def _edit_refused(fact: f.EditRefused, state: State, wanted: frozenset[str]) -> 
     yield Update("edit", "", fact.at / 1e9, status="refused", value=value | _asked_with(fact), error=why)
 
 
+def _changes(by: int, state: State) -> dict[str, list[str]]:
+    """What an edit that a body asked for adds and takes away: ids of tasks, in hex."""
+    if by < 0:
+        return {}
+    try:
+        added, removed = touched(change_of(state, state.tasks[by]).edit)
+    except (LookupError, msgspec.MsgspecError):
+        return {}
+    return {"added": [task.hex() for task in added], "removed": [task.hex() for task in removed]}
+
+
 def _asked_with(fact: f.EditApplied | f.EditRefused) -> dict[str, Any]:
     """What its author said for an edit, and the id under which it was asked for."""
     return {name: said for name, said in (("why", fact.why), ("request", fact.request)) if said}
 
 
 def _message(fact: f.MessageReceived, state: State, wanted: frozenset[str]) -> Iterator[Update]:
+    if fact.name.startswith(ITEMS):
+        return
     value = {"name": fact.name, "id": fact.message_id, "author": fact.author}
     if "message" in wanted:
         value["value"] = _plain(state, fact.value)
@@ -203,13 +219,13 @@ def _started(fact: f.AttemptStarted, state: State, wanted: frozenset[str]) -> It
     wait = task.declaration.wait
     if wait is not None and not wait.name:
         yield _question("answer", task, state, fact.at, wanted)
-    elif task.kind in SHOWN_KINDS:
+    elif is_shown(task):
         yield _of("started", task, fact.at)
 
 
 def _succeeded(fact: f.TaskSucceeded, state: State, wanted: frozenset[str]) -> Iterator[Update]:
     task = state.tasks[fact.task]
-    if task.kind in SHOWN_KINDS:
+    if is_shown(task):
         kind = "cached" if fact.cached else "finished"
         value = _plain(state, fact.value) if kind in wanted else None
         attempt = fact.attempt or task.attempt
@@ -220,13 +236,15 @@ def _succeeded(fact: f.TaskSucceeded, state: State, wanted: frozenset[str]) -> I
 
 
 def _taken(fact: f.MessageTaken, state: State, wanted: frozenset[str]) -> Iterator[Update]:
-    value = _plain(state, fact.value) if "finished" in wanted else None
-    yield _of("finished", state.tasks[fact.task], fact.at, value=value)
+    task = state.tasks[fact.task]
+    if is_shown(task):
+        value = _plain(state, fact.value) if "finished" in wanted else None
+        yield _of("finished", task, fact.at, value=value)
 
 
 def _failed(fact: f.TaskFailed, state: State, wanted: frozenset[str]) -> Iterator[Update]:
     task = state.tasks[fact.task]
-    if task.kind in SHOWN_KINDS:
+    if is_shown(task):
         yield _of("failed", task, fact.at, error=_said(fact.error))
 
 
@@ -251,14 +269,14 @@ def _interrupted(fact: f.AttemptInterrupted, state: State, wanted: frozenset[str
 
 def _skipped(fact: f.TaskSkipped, state: State, wanted: frozenset[str]) -> Iterator[Update]:
     task = state.tasks[fact.task]
-    if task.kind in SHOWN_KINDS:
+    if is_shown(task):
         why = f"{name_of(state.tasks[fact.cause])} has no result" if fact.cause >= 0 else "its guard said no"
         yield _of("skipped", task, fact.at, error=why)
 
 
 def _cancelled(fact: f.TaskCancelled, state: State, wanted: frozenset[str]) -> Iterator[Update]:
     task = state.tasks[fact.task]
-    if task.kind in SHOWN_KINDS:
+    if is_shown(task):
         yield _of("cancelled", task, fact.at, error=fact.why)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from makespan.graph.node import Kind
 from makespan.machine.compensation import is_undone
+from makespan.machine.items import is_bookkeeping
 from makespan.machine.records import Status, TaskState
 from makespan.machine.state import State
 
@@ -22,7 +23,12 @@ WORDS = {
     Status.REMOVED: "removed",
 }
 SHOWN_KINDS = (Kind.CALL, Kind.WORKFLOW, Kind.TIMER, Kind.SIGNAL)
-"""Kinds that people think of as tasks; joins and values are the machine's own bookkeeping."""
+"""Kinds that people think of as tasks; joins, values and edits are the machine's own bookkeeping."""
+
+
+def is_shown(task: TaskState) -> bool:
+    """Whether people think of it as a task: a wait for the next item of another task is bookkeeping too."""
+    return task.kind in SHOWN_KINDS and not (task.kind == Kind.SIGNAL and is_bookkeeping(task.declaration))
 
 
 def word_of(task: TaskState, state: State | None = None) -> str:

@@ -1,0 +1,1 @@
+"""Questions, facts and plans for measuring planners offline; needs nothing of the engine."""
