@@ -180,6 +180,16 @@ def live_chain(size: int, repetitions: int) -> Figures:
     return {"cpu_us": MICRO * measure.median_cpu_s(samples["live"]) / size}
 
 
+def live_plan(size: int, repetitions: int) -> Figures:
+    """CPU time of a step of a live plan: the planner's line, the edit, the task."""
+    if not has_engine():
+        return {}
+    from bench import live
+
+    samples = measure.interleave({"plan": partial(live.planned_case, size)}, repetitions)
+    return {"cpu_us": MICRO * measure.median_cpu_s(samples["plan"]) / size}
+
+
 @contextmanager
 def fresh_paths() -> Iterator[Iterator[Path]]:
     """Database paths that nobody has used, each in a folder of its own; all removed at the end."""
@@ -215,6 +225,8 @@ CASES: Mapping[str, Callable[[bool], Figures]] = {
     "live-100000": lambda quick: live(100_000, 1 if quick else 3),
     "live-memory": lambda quick: live_memory(LIVE_LIMIT if quick else 100_000),
     "live-chain": lambda quick: live_chain(1_000, 3 if quick else 9),
+    "live-plan-1000": lambda quick: live_plan(1_000, 3 if quick else 9),
+    "live-plan-5000": lambda quick: live_plan(5_000, 1 if quick else 3),
     **scheduling.CASES,
     **plans.CASES,
 }

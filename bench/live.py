@@ -1,10 +1,12 @@
 """Async workflows that grow their graph call by call, beside the plain workflow that knows it in advance."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import makespan as ms
 from bench.measure import Sample, checked, clock
 from bench.ours import step, total
+from makespan.planners.live import LivePlan
 
 
 @ms.task
@@ -52,6 +54,34 @@ def plain_case(size: int) -> Sample:
 def awaited_case(size: int) -> Sample:
     """Run `awaited` in memory."""
     return run_in_memory(awaited(size), size)
+
+
+@ms.task
+async def says(size: int) -> AsyncIterator[str]:
+    """A planner that writes one step a line, each reading the one before."""
+    for number in range(1, size + 1):
+        yield f"{number}. after({number}, ${number - 1})\n" if number > 1 else "1. after(1)\n"
+        await asyncio.sleep(0)
+
+
+@ms.task
+async def after(number: int, before: int = 0) -> int:
+    """A no-op that depends on one step."""
+    return number
+
+
+@ms.workflow
+async def planned(size: int) -> int:
+    """A plan that grows while its planner writes."""
+    plan = LivePlan([after], max_steps=size)
+    await plan.ingest(says(size))
+    await plan.settled()
+    return len(plan.outcomes())
+
+
+def planned_case(size: int) -> Sample:
+    """Run `planned` in memory."""
+    return run_in_memory(planned(size), size)
 
 
 def run_in_memory(call: ms.Ref[int], expected: int) -> Sample:

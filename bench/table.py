@@ -162,3 +162,7 @@ def live_rows(results: Results) -> Iterator[Row]:
         yield Row("the same, peak memory of the process", "printed", ours=ours)
     if results.get("live-chain"):
         yield Row("awaited chain, CPU per task", "printed", ours=f"{results['live-chain']['cpu_us']:.1f} µs")
+    steps = [results[case]["cpu_us"] for case in ("live-plan-1000", "live-plan-5000") if results.get(case)]
+    if steps:
+        yield Row("step of a live plan of 1,000, streamed, CPU per step", "printed", ours=f"{steps[0]:.0f} µs")
+        yield flat_row("the same, largest ÷ smallest n", list(steps))

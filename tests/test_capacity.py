@@ -20,6 +20,14 @@ def test_a_pool_is_a_number_or_a_table() -> None:
     assert [pool.closed is None for pool in pools.values()] == [True, False, True]
 
 
+def test_units_of_a_pool_may_have_names() -> None:
+    closed = {"names": ["a"], "closed": ["Sat,Sun 00:00-24:00"]}
+    pools = pools_of({"truck": ["t1", "t2"], "crane": closed, "both": {"slots": 1, "names": ["x"]}})
+
+    assert [pool.names for pool in pools.values()] == [("t1", "t2"), ("a",), ("x",)]
+    assert [pool.slots for pool in pools.values()] == [2, 1, 1]
+
+
 def test_a_rate_is_a_rate_or_a_table() -> None:
     assert rates_of({"a": Rate(1, 2), "b": {"count": 60, "per_s": 60}}) == {"a": Rate(1, 2), "b": Rate(60, 60 * 10**9)}
 
@@ -45,6 +53,13 @@ def test_amounts_without_an_account_are_those_of_the_default_one() -> None:
         (pools_of, {"gpu": {"slots": 2, "close": []}}, "pools.gpu: Object contains unknown field `close`"),
         (pools_of, {"gpu": {"slots": 2, "closed": ["Mo 1"]}}, "pools.gpu: closed = 'Mo 1'"),
         (pools_of, {"lock:x": 1}, "'lock:x' is no name"),
+        (pools_of, {"truck": ["t1", "t1"]}, "pools.truck: two units are called 't1'"),
+        (pools_of, {"truck": ["t,1"]}, "pools.truck: 't,1' is no name"),
+        (pools_of, {"truck": ["7"]}, "pools.truck: '7' is a number"),
+        (pools_of, {"truck": []}, "pools.truck = []"),
+        (pools_of, {"truck": {"slots": 3, "names": ["t1"]}}, "pools.truck: 1 names, but slots = 3"),
+        (pools_of, {"truck": [f"t{n}" for n in range(1025)]}, "at most 1024 units have names"),
+        (pools_of, {"lock": ["t1"]}, "cannot be called that"),
         (rates_of, {"api": {"count": 0, "per_s": 1}}, "rates.api: a rate has a count"),
         (rates_of, {"api": {"count": 1, "per_s": 1, "unit": "tokens"}}, "write model ="),
         (rates_of, {"api": {"count": 1, "per_s": 1, "unit": "words"}}, "rates.api: Invalid enum value"),

@@ -426,3 +426,26 @@ def test_attempts_at_the_same_time_hold_different_units(tmp_path: Path) -> None:
         seen.clear()
         assert asyncio.run(main(store)) == [1, 2, 3, 4, 5]
         assert set(seen) == {(0,), (1,)}
+
+
+def test_attempts_know_the_names_of_their_units(tmp_path: Path) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    @ms.task(key="drive", needs={"truck": ["t2"], "gpu": 1})
+    async def drive(way: int) -> int:
+        held = ms.context()
+        assert (held.slots, held.units["gpu"]) == ({"gpu": (0,)}, ("0",))
+        seen.append(held.units["truck"])
+        return way
+
+    @ms.workflow(key="drives")
+    def drives(ways: list[int]) -> list[int]:
+        return ms.map(drive, ways)
+
+    async def main(store: str) -> list[int]:
+        async with ms.Engine(store, pools={"gpu": 1, "truck": ["t1", "t2"]}) as engine:
+            return (await engine.start(drives([1, 2, 3]))).output
+
+    for store in ("memory", str(tmp_path / "store")):
+        assert asyncio.run(main(store)) == [1, 2, 3]
+    assert seen == [("t2",)] * 6

@@ -58,7 +58,9 @@ def _value(said: ast.expr) -> float:
         case ast.Call(func=ast.Name(id=name), args=[_, *_] as args, keywords=[]) if name in _FUNCTIONS:
             values = [_value(arg) for arg in args]
             return float(_FUNCTIONS[name](*values if name in ("abs", "mean") else (values,)))
-    raise ValueError(f"{ast.unparse(said)!r} is not arithmetic; write numbers, + - * /, {', '.join(_FUNCTIONS)}, figure")
+    raise ValueError(
+        f"{ast.unparse(said)!r} is not arithmetic; write numbers, + - * /, {', '.join(_FUNCTIONS)}, figure"
+    )
 
 
 def _figure(text: str, unit: str) -> float:

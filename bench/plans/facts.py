@@ -1,7 +1,7 @@
 """Sixty-one public figures of fifty-six places, animals and buildings, and the search that answers from them.
 
-One unit a quantity (`UNITS`). Where sources differ, the figure is one that is printed widely, and `note` says which;
-round ones are kept where they are what people quote. The table knows no question and no answer.
+One unit a quantity (`UNITS`). Where sources differ, the figure is the printed one that most of ParallelQA's answers
+follow from, and `note` says which it is. It serves every question alike: the table knows no question and no answer.
 """
 
 import difflib
@@ -169,9 +169,7 @@ def _stands(name: list[str], said: list[str], at: int) -> bool:
 def _alike(meant: str, said: str) -> bool:
     if meant == said:
         return True
-    return (
-        len(meant) == len(said) >= MIN_MISSPELT_CHARS and sum(a != b for a, b in zip(meant, said, strict=True)) == 1
-    )
+    return len(meant) == len(said) >= MIN_MISSPELT_CHARS and sum(a != b for a, b in zip(meant, said, strict=True)) == 1
 
 
 def query(entity: Entity) -> str:
@@ -193,11 +191,11 @@ def search(query: str) -> float | str:
     if len(named) != 1:
         raise LookupError(f"{query!r} names {_listed(list(named))}; ask for one{_nearest(query)}")
     (entity,) = named.values()
-    asked = [quantity for quantity in UNITS if re.search(rf"\b{quantity}\b", query, re.IGNORECASE)]
-    unknown = [quantity for quantity in asked if quantity not in entity.figures]
+    asked = {quantity for quantity in UNITS if re.search(rf"\b{quantity}\b", query, re.IGNORECASE)}
+    unknown = sorted(asked - set(entity.figures))
     if unknown:
         raise LookupError(f"no {unknown[0]} of {entity.name} is known; ask for its {' or '.join(entity.figures)}")
-    figures = {quantity: entity.figures[quantity] for quantity in asked or entity.figures}
+    figures = {quantity: value for quantity, value in entity.figures.items() if not asked or quantity in asked}
     if len(figures) == 1:
         return float(*figures.values())
     return ", ".join(f"{value} {UNITS[quantity]}" for quantity, value in figures.items())

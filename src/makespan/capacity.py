@@ -69,7 +69,9 @@ def _pool(name: str, said: Any) -> Pool:
     elif isinstance(said, int) and not isinstance(said, bool):
         pool = Pool(said)
     else:
-        raise UsageError(f'pools.{name} = {said!r}: write a number of slots, their names, or {{"slots": 2, "closed": [...]}}')
+        raise UsageError(
+            f'pools.{name} = {said!r}: write a number of slots, their names, or {{"slots": 2, "closed": [...]}}'
+        )
     if not 0 < pool.slots <= MOST_SLOTS:
         raise UsageError(f"pools.{name}: {pool.slots} slots; a pool has at least one")
     return pool

@@ -316,7 +316,9 @@ _TOP: dict[str, _Take] = {
     "profile": lambda reader, at, value: reader.typed(at, value, str),
     "models": lambda reader, at, value: reader.entries(at, _in_full(value), ModelConfig),
     "prices": lambda reader, at, value: reader.entries(at, value, Price),
-    "pools": lambda reader, at, value: reader.checked(at, reader.entries(at, value, int | tuple[str, ...] | PoolConfig), pools_of),
+    "pools": lambda reader, at, value: reader.checked(
+        at, reader.entries(at, value, int | tuple[str, ...] | PoolConfig), pools_of
+    ),
     "rates": lambda reader, at, value: reader.checked(at, reader.entries(at, value, RateConfig), rates_of),
     "budgets": lambda reader, at, value: reader.checked(at, reader.entries(at, value, Any), budgets_of),
     "limits": _limits,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -33,8 +33,8 @@ from makespan.machine.observations import (
 from makespan.machine.records import TaskState
 from makespan.machine.state import State
 from makespan.models import structured, template
-from makespan.ports import TaskCode
 from makespan.planners.asked import BUILT_IN, AskedEdit, asked_edit, said_edits
+from makespan.ports import TaskCode
 from makespan.result import Result
 from makespan.runtime.drive import Driver, Watcher
 from makespan.runtime.emitting import Outbox
@@ -51,7 +51,6 @@ T_co = TypeVar("T_co", covariant=True)
 Answer = str | tuple[str, Any]
 """What a person says about a task of unknown outcome: retry, run, skip, or ("happened", what it returned)."""
 
-_EDITS = get_args(Edit)
 STRUCTURED = Structured(structured.schema_of, structured.read, structured.reask, structured.REASKABLE, template.render)
 
 
@@ -167,7 +166,7 @@ class Run(Generic[T_co]):
             UsageError: the run has ended, or the changes have no JSON form.
         """
         request = id or uuid4().hex
-        if isinstance(edit, _EDITS):
+        if isinstance(edit, Edit):
             self.driver.post(EditAsked(self.driver.clock(), edit, author, why, request))
         else:
             said = {"edits": said_edits(edit), "author": author, "why": why, "plan": plan, "seen": seen}

@@ -68,6 +68,9 @@ def test_options_pile_up() -> None:
         ({"budget_usd": -0.1}, "budget_usd"),
         ({"deadline_s": -1}, "deadline_s"),
         ({"needs": {"gpu": 0}}, "needs"),
+        ({"needs": {"truck": ["t1", "t1"]}}, "needs"),
+        ({"needs": {"truck": []}}, "needs"),
+        ({"needs": {"budget": ["usd"]}}, "needs"),
         ({"retry_on": "ValueError"}, "retry_on"),
         ({"raises": [ValueError]}, "raises"),
         ({"key": ""}, "key"),
@@ -127,3 +130,9 @@ def test_after_makes_an_edge_without_a_value() -> None:
     first, second = calls_of(ordered())
     assert [source.task for source in second.sources] == [first.id]
     assert len(second.args) == 1
+
+
+def test_units_that_are_needed_by_name_are_one_need_each() -> None:
+    options = train.options(needs={"truck": ("t2", "t1"), "crane": 2}).declaration.options
+
+    assert options.needs == (("crane", 2), ("truck:t1", 1), ("truck:t2", 1))

@@ -111,7 +111,10 @@ def test_a_traced_graph_is_changed_by_the_keys_and_ids_of_its_tasks(folder: Path
     (folder / "p.json").write_text(patch)
 
     said = makespan("edit", "last", "p.json", "--why", "the source is down", "--json")
-    wrong = {"started": '[{"drop": "gate"}]', "type": '[{"replace": "mirror", "with": {"tool": "count", "args": ["x"]}}]'}
+    wrong = {
+        "started": '[{"drop": "gate"}]',
+        "type": '[{"replace": "mirror", "with": {"tool": "count", "args": ["x"]}}]',
+    }
     reasons = {}
     for name, text in wrong.items():
         (folder / "p.json").write_text(text)

@@ -205,7 +205,10 @@ def test_a_goal_whose_process_was_killed_is_reached_by_another_one(tools: Path) 
         (["plan", "G", "--tools", "tools.py:peple"], "did you mean 'people'?"),
         (["plan", "G", "--tools", "tools.py", "--recipe", "one_pan"], "did you mean 'one_plan'?"),
         (["run", "G", "--tools", "tools.py", "--recipe", "task_memory"], "it is a turn of a conversation"),
-        (["run", "G", "--tools", "tools.py", "--recipe", "dta", "--format", "schema"], "asks for its plan in its own way"),
+        (
+            ["run", "G", "--tools", "tools.py", "--recipe", "dta", "--format", "schema"],
+            "asks for its plan in its own way",
+        ),
         (["run", "G", "--tools", "tools.py", "-i", "n=1"], "a goal has no inputs"),
         (["run", "G", "--tools", "tools.py", "--model", "gpt-9"], "gpt-9"),
         (["plan", "G", "--tools", "tools.py", "--model", "scripted", "-o", "plan.svg"], "write FILE.json"),

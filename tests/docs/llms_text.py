@@ -59,7 +59,7 @@ INNER = {
         "replace",
         "of",
     },
-    "Run": {"task_of", "decided", "code_of", "decide", "watch"},
+    "Run": {"task_of", "decided", "code_of", "decide", "watch", "observed"},
 }
 """Public methods that the engine calls, and its users do not."""
 MADE_BY_USERS = ("Cron", "Engine", "File", "scope")

@@ -91,6 +91,16 @@ def test_a_closed_pool_is_planned_around() -> None:
     assert found.makespan_ns == 25 * SECOND
 
 
+def test_a_named_unit_is_planned_once_at_a_time() -> None:
+    @ms.workflow(key="named four")
+    def named_four() -> list[int]:
+        return ms.gather(*[fetch.options(needs={"gpu": ["left"]})(n) for n in range(3)], fetch(9))
+
+    found = plan(named_four, profile(fetch=5), 6, pools={"gpu": Pool(2, names=("left", "right"))})
+
+    assert found.makespan_ns == 15 * SECOND
+
+
 def test_what_is_not_known_before_the_run_is_said() -> None:
     found = plan(branching, profile(fetch=1), 4)
     said = " ".join(found.notes)

@@ -116,6 +116,26 @@ def test_an_owner_that_was_replaced_neither_claims_nor_settles(journal: Any) -> 
     assert journal.account(USD, 12) == Account(6, 4, 0)
 
 
+def test_units_that_are_claimed_by_name_are_given_once_in_whatever_order_a_process_lists_them(journal: Any) -> None:
+    mine, theirs = lease_of(journal, "r1"), lease_of(journal, "r2")
+
+    def claim(lease: Lease, task: int, names: str) -> bool:
+        units = names.count(",") + 1
+        change = LedgerChange("truck", lease.run_id, task, 1, units, lease.epoch, 0, names)
+        return journal.claim([Claim(change, 3)], 10)  # type: ignore[no-any-return]
+
+    assert claim(mine, 1, "t2,t1")
+    assert not claim(theirs, 1, "t1")
+    assert not claim(theirs, 1, "t3,t2")
+    assert claim(theirs, 1, "t3")
+    assert journal.units("r1", 1, 1) == {"truck": ("t2", "t1")}
+    assert [row.numbers for row in journal.ledger(10)] == ["t2,t1", "t3"]
+
+    journal.append([TurnRecord(mine, b"1", ledger=[LedgerChange("truck", "r1", 1, 1, 0, mine.epoch, 0)])])
+
+    assert claim(theirs, 2, "t1")
+
+
 def test_units_of_a_large_pool_have_no_numbers_and_are_counted(journal: Any) -> None:
     lease = lease_of(journal, "r1")
 

@@ -253,7 +253,9 @@ class BrokerLaws(RuleBasedStateMachine):
         for other, theirs in self.asked:
             if other == who:
                 break
-            for name, units in theirs if other[0] == who[0] else ():  # between runs fairness decides, not who came first
+            for name, units in (
+                theirs if other[0] == who[0] else ()
+            ):  # between runs fairness decides, not who came first
                 ahead[name] = ahead.get(name, 0) + units
         for name, units in needs:
             assert not ahead.get(name) or units + ahead[name] + self._taken(name) <= 3 - (name == "disk"), who
@@ -624,3 +626,151 @@ def test_no_pool_rate_or_budget_is_passed_and_none_closed_gives_out(chance: rand
         assert spent + sum(needs.get(USD, 0) for needs in holding.values()) <= 9
         due = broker.next_grant_at()
         assert due is None or due > now
+
+
+# ---------------------------------------------------------------- units with names
+
+
+def fleet() -> Broker:
+    return Broker({"truck": Pool(2, names=("t1", "t2")), "crane": Pool(1, names=("c1",))})
+
+
+def test_a_named_unit_is_given_to_one_at_a_time_while_others_are_free() -> None:
+    broker = fleet()
+    broker.ask(holder(1), (("truck:t1", 1),), 0)
+
+    assert not broker.ask(holder(2), (("truck:t1", 1),), 0)
+    broker.ask(holder(3), (("truck", 1),), 0)
+
+    assert broker.grants(0) == [holder(3)]
+    assert broker.units_of(holder(3)) == {"truck": ("t2",)}
+    broker.release(holder(1))
+    assert broker.grants(0) == [holder(2)]
+
+
+def test_whoever_takes_any_unit_leaves_those_that_are_waited_for_by_name() -> None:
+    broker = fleet()
+    broker.ask(holder(1), (("truck:t1", 1), ("truck:t2", 1)), 0)
+    broker.ask(holder(2, "later"), (("crane", 1), ("truck:t1", 1)), 0)
+    broker.ask(holder(3), (("truck", 1),), 0)
+    broker.put_back(holder(1))
+    broker.release(holder(1))
+
+    assert set(broker.grants(0)) == {holder(2, "later"), holder(3)}
+    assert broker.units_of(holder(3)) == {"truck": ("t2",)}
+
+
+def test_many_units_are_not_starved_by_named_ones() -> None:
+    broker = fleet()
+    broker.ask(holder(1), (("truck:t1", 1),), 0)
+    broker.ask(holder(2), (("truck", 2),), 0)
+    broker.ask(holder(3), (("truck:t2", 1),), 0)
+
+    assert broker.grants(0) == []
+    broker.release(holder(1))
+    assert broker.grants(0) == [holder(2)]
+
+
+def test_units_that_other_processes_hold_by_name_are_not_given() -> None:
+    broker = fleet()
+    broker.observe([Held("truck", holder(1, "elsewhere"), 1, 0, ("t1",))])
+
+    assert broker.ask(holder(1), (("truck", 1),), 0)
+    assert broker.units_of(holder(1)) == {"truck": ("t2",)}
+    assert not broker.ask(holder(2), (("truck:t1", 1),), 0)
+    broker.observe([])
+    assert broker.grants(0) == [holder(2)]
+
+
+@pytest.mark.parametrize(
+    ("needs", "says"),
+    [
+        ((("truck:t3", 1),), "no unit of 'truck' is called 't3'"),
+        ((("truck:t1", 2),), "needs 2 of 'truck:t1', which is one unit"),
+        ((("truck", 2), ("truck:t1", 1)), "needs 3 of 'truck', which has only 2"),
+        ((("lorry:t1", 1),), "no pool is called 'lorry'"),
+        ((("gpu:0", 1),), "the units of 'gpu' have no names"),
+    ],
+)
+def test_named_units_that_can_never_be_given_are_a_problem(needs: Any, says: str) -> None:
+    problem = Broker({"truck": Pool(2, names=("t1", "t2")), "gpu": 2}).problem(needs)
+
+    assert problem is not None
+    assert says in problem
+
+
+class NamedLaws(RuleBasedStateMachine):
+    """Requests by name and by number, mixed: nothing is given twice, nobody waits for ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broker = Broker({"truck": Pool(3, names=("t1", "t2", "t3")), "crane": Pool(2, names=("c1", "c2"))})
+        self.next = 0
+        self.waiting: dict[Any, Any] = {}
+        self.holding: dict[Any, Any] = {}
+
+    def _granted(self, who: Any, needs: Any) -> None:
+        self.holding[who] = needs
+        held = self.broker.units_of(who)
+        for name, units in needs:
+            pool, _, unit = name.partition(":")
+            assert unit in held[pool] if unit else len(held[pool]) >= units
+
+    @rule(
+        needs=st.dictionaries(
+            st.sampled_from(["truck", "truck:t1", "truck:t2", "crane", "crane:c1", "crane:c2"]), st.just(1), min_size=1
+        ),
+        more=st.booleans(),
+        run=st.sampled_from(["a", "b"]),
+    )
+    def ask(self, needs: dict[str, int], more: bool, run: str) -> None:
+        if more and "crane" not in needs and "truck" in needs and not {"truck:t1", "truck:t2"} <= set(needs):
+            needs = {**needs, "truck": 2}
+        self.next += 1
+        who, wanted = (run, self.next, 1), tuple(sorted(needs.items()))
+        if self.broker.problem(wanted) is not None:
+            return
+        if self.broker.ask(who, wanted, 0):
+            self._granted(who, wanted)
+        else:
+            self.waiting[who] = wanted
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.holding or self.waiting)
+    def release(self, data: st.DataObject) -> None:
+        who = data.draw(st.sampled_from([*self.holding, *self.waiting]))
+        self.broker.release(who)
+        self.holding.pop(who, None)
+        self.waiting.pop(who, None)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.holding)
+    def the_store_says_no(self, data: st.DataObject) -> None:
+        who = data.draw(st.sampled_from([*self.holding]))
+        self.broker.put_back(who)
+        self.waiting[who] = self.holding.pop(who)
+
+    @rule()
+    def grant(self) -> None:
+        for who in self.broker.grants(0):
+            self._granted(who, self.waiting.pop(who))
+
+    @rule()
+    def nobody_waits_for_ever(self) -> None:
+        for _ in range(len(self.waiting) + 1):
+            for who in list(self.holding):
+                self.broker.release(who)
+                del self.holding[who]
+            self.grant()
+        assert not self.waiting
+
+    @invariant()
+    def no_unit_is_held_twice(self) -> None:
+        held = [unit for who in self.holding for units in self.broker.units_of(who).values() for unit in units]
+        assert len(held) == len(set(held))
+
+
+NamedLaws.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestNamedLaws = pytest.mark.slow(NamedLaws.TestCase)

@@ -266,7 +266,7 @@ def additions(draw: st.DrawFn) -> AddTasks:
         changes: dict[str, Any] = {"scope": scope_id(where)} if where else {}
         if draw(st.integers(0, 9)) == 0:
             changes["args"] = (7,)
-        drawn.append(node(draw(st.sampled_from(NAMES[2:])), *needs, **changes))
+        drawn.append(node(draw(st.sampled_from(NAMES)), *needs, **changes))
     parents = {"s": ROOT_SCOPE, "t": draw(st.sampled_from([scope_id("s"), ROOT_SCOPE, scope_id("none")]))}
     given_scopes = draw(st.lists(st.sampled_from(["s", "t"]), max_size=3))
     limits = st.sampled_from([0, 0, 0, 5])

@@ -7,11 +7,13 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 import makespan as ms
 from makespan.app import Engine
 from makespan.graph.edit import RemoveTask
+from makespan.graph.node import Kind
 from makespan.journal.memory import MemoryJournal
 from makespan.planners.changes import Add, Drop, EditVerdict
 from makespan.planners.live import LivePlan
@@ -94,7 +96,12 @@ def test_a_plan_is_edited_by_the_names_of_its_steps() -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "reasons"),
-    [({}, ["ambiguous"]), ({"plan": "plan1"}, [""]), ({"plan": "plan7"}, ["unknown_plan"]), ({"plan": False}, ["unknown_task"])],
+    [
+        ({}, ["ambiguous"]),
+        ({"plan": "plan1"}, [""]),
+        ({"plan": "plan7"}, ["unknown_plan"]),
+        ({"plan": False}, ["unknown_task"]),
+    ],
 )
 def test_of_several_plans_one_is_said(wanted: dict[str, Any], reasons: list[str]) -> None:
     async def people(run: Any) -> list[EditVerdict]:
@@ -143,7 +150,10 @@ def test_a_traced_graph_is_edited_by_keys_labels_and_ids() -> None:
 def test_what_a_body_waits_for_is_its_own() -> None:
     async def people(run: Any) -> list[EditVerdict]:
         await asyncio.sleep(0)
-        return [await run.edit([{"drop": "work"}]), await run.edit({"add": {"name": "n", "tool": "short", "args": ["x"]}})]
+        return [
+            await run.edit([{"drop": "work"}]),
+            await run.edit({"add": {"name": "n", "tool": "short", "args": ["x"]}}),
+        ]
 
     result, verdicts = edited(plain_body("n"), people)
 
@@ -159,6 +169,33 @@ def test_an_edit_that_comes_to_nothing_before_the_run_ends_says_so() -> None:
         return []
 
     edited(planned(), people)
+
+
+@pytest.mark.parametrize("body", [None, {}, {"edits": 5}, {"edits": [], "seen": "yes"}, {"edits": [7]}])
+def test_a_request_that_cannot_be_read_is_refused_on_record(body: Any) -> None:
+    async def people(run: Any) -> list[EditVerdict]:
+        run.driver.post(run.observed("edit", msgspec.json.encode(body), run.driver.clock()))
+        async for update in run.updates(only="edit"):
+            if update.status == "refused":
+                return [EditVerdict(update.value["reason"], update.value["detail"])]
+        return []
+
+    _, verdicts = edited(planned(), people)
+
+    assert [verdict.reason for verdict in verdicts] == ["unreadable"]
+
+
+def test_to_listen_costs_nothing_until_somebody_edits() -> None:
+    async def people(run: Any) -> list[EditVerdict]:
+        kinds.append({task.kind for task in run.state.tasks})
+        verdict = await run.edit([{"drop": "b"}])
+        kinds.append({task.kind for task in run.state.tasks})
+        return [verdict]
+
+    kinds: list[set[Kind]] = []
+    edited(planned(), people)
+
+    assert [Kind.SIGNAL in each for each in kinds] == [False, True]
 
 
 def test_the_same_id_is_the_same_edit() -> None:

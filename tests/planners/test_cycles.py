@@ -204,9 +204,10 @@ def test_only_failures_are_a_reason_where_one_says_so_and_the_batch_has_all_ends
 def test_a_predicate_chooses_the_ends_that_are_a_reason() -> None:
     editor, asked = slow(lambda _: None, 1.0)
 
-    cycled([step("a", 1), step("b", 2), step("c", 3)], editor, when=lambda name, _: name == "b")
+    cycle, _, _ = cycled([step("a", 1), step("b", 2), step("c", 3)], editor, when=lambda name, _: name == "b")
 
     assert names(asked) == [["a", "b"]]
+    assert cycle.untold == ["c"]
 
 
 def test_a_typed_answer_and_text_with_slips_are_edits_too() -> None:

@@ -103,7 +103,10 @@ def _new(name: str) -> list[dict[str, Any]]:
         ([{"add": {"name": "a", "tool": "t", "agrs": 1}}], "'agrs' is no part of a step; did you mean 'args'?"),
         ([{"add": {"name": "a", "tool": "t", "function": "u"}}], "'function' says again"),
         ([{"add": {"name": "a", "tool": "t", "needs": {"gpu": "one"}}}], "edits[0].add.needs"),
-        ([{"add": {"name": "a", "tool": "t", "args": {"x": "is ${nobody}"}}}], "edits[0].add.args.x: ${nobody} is no step"),
+        (
+            [{"add": {"name": "a", "tool": "t", "args": {"x": "is ${nobody}"}}}],
+            "edits[0].add.args.x: ${nobody} is no step",
+        ),
         ([{"add": {"name": "a", "tool": "t", "args": [{"$ref": "1", "pth": 1}]}}], "did you mean 'path'?"),
         ([{"replace": "1"}], "needs `with:`"),
         ([{"replace": "1", "with": "t"}], "edits[0].with: a step is"),

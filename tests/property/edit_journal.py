@@ -1,8 +1,8 @@
 """Reads the facts of a run and looks whether its edits kept the rules: written against the facts alone.
 
 Rules: the graph has no cycle after any edit; what has started or ended is never removed or rewired; an attempt starts
-only when all that the task reads, as it is wired by then, has ended well; a task has one attempt at a time; nothing that
-was removed starts; a refused edit has a reason of the list and changes nothing; an applied one adds what it says.
+only when all that the task reads, as it is wired by then, has ended well; a task has one attempt at a time; nothing
+that was removed starts; a refused edit has a reason of the list and changes nothing; an applied one adds what it says.
 """
 
 from __future__ import annotations

@@ -106,7 +106,11 @@ class Editor:
 
     def _unknown(self) -> tuple[Edit, set[str]]:
         nobody = task(f"nobody {self.made}")
-        edits: list[Edit] = [RemoveTask(nobody), Rewire(nobody, (), (b"\x80",)), ReplaceTask(nobody, node(self._name()))]
+        edits: list[Edit] = [
+            RemoveTask(nobody),
+            Rewire(nobody, (), (b"\x80",)),
+            ReplaceTask(nobody, node(self._name())),
+        ]
         return self.random.choice(edits), {"unknown_task"}
 
     def _twice(self) -> tuple[Edit, set[str]]:
@@ -264,7 +268,9 @@ def runs(count: int) -> None:
         applied, refused, asked = applied + seen.applied, refused + seen.refused, asked + wanted
         starts, removed = starts + seen.starts, removed + seen.removed
         reasons |= set(seen.reasons)
-    print(f"{asked} edits: {applied} applied, {refused} refused ({refused / asked:.0%}), {starts} starts, {removed} gone")
+    print(
+        f"{asked} edits: {applied} applied, {refused} refused ({refused / asked:.0%}), {starts} starts, {removed} gone"
+    )
     assert 0.2 < refused / asked < 0.4
     assert reasons == {"unknown_task", "duplicate", "dangling", "cycle", "already_started", "invalid"}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from itertools import pairwise
 from random import Random
 from typing import Any
 from zlib import crc32
@@ -213,14 +214,16 @@ class Told:
         return held
 
     def verdicts(self, author: str) -> list[f.Fact]:
-        return [fact for fact in self.facts if isinstance(fact, f.EditApplied | f.EditRefused) and fact.author == author]
+        return [
+            fact for fact in self.facts if isinstance(fact, f.EditApplied | f.EditRefused) and fact.author == author
+        ]
 
 
 def judge(seed: int, facts: list[f.Fact]) -> Told:
     told = Told(facts)
     calls = sorted(told.windows)
     spans = [(told.started[call], told.ended[call]) for call in calls]
-    assert all(end < begin for (_, end), (begin, _) in zip(spans, spans[1:], strict=False)), "two editors think at once"
+    assert all(end < begin for (_, end), (begin, _) in pairwise(spans)), "two editors think at once"
     given = [name for call in calls for name in told.windows[call]]
     assert len(set(given)) == len(given), "an end is told twice"
     wanted = [call for call in calls if untyped(told.values[call])]

@@ -72,6 +72,24 @@ def test_dta_gives_its_answer_with_the_calls_behind_it() -> None:
     assert (output["text"], output["rounds"]) == ("128928", 2)
 
 
+@pytest.mark.parametrize("small", [True, False])
+def test_llmcompiler_plans_by_the_model_and_its_joiner_may_ask_for_more(small: bool) -> None:
+    def said(request: ModelRequest) -> str:
+        text = prompt_text(request)
+        if "Do they answer the question?" in text:
+            return '{"answer": "128928"}' if "128928" in text else '{"again": "Ulm is missing", "answer": null}'
+        city = "Ulm" if "Ulm is missing" in text else "Bonn"
+        if not small:
+            return f'1. population("{city}")\n2. join()\n'
+        return f'{{"steps": [{{"why": "", "tool": "population", "args": {{"city": "{city}"}}}}]}}'
+
+    model = Scripted(said, native_tools=not small)
+    output = run(goal("G", TOOLS, recipe="llmcompiler", models=["m"]), model).output
+
+    assert (output["answer"], output["rounds"]) == ("128928", 2)
+    assert (model.calls[0].schema is not None) == small
+
+
 def test_a_kept_plan_that_is_not_whole_starts_nothing() -> None:
     plan = '[{"name": "a", "tool": "population", "args": {"city": "Ulm"}}, {"name": "b", "tool": "polulation"}]'
 

@@ -35,9 +35,9 @@ def model_of(name: str) -> Model:
         pytest.skip(str(error))
 
 
-async def runs(model: Model) -> list[Result[Any]]:
+async def runs(model: Model, goals: list[str]) -> list[Result[Any]]:
     async with ms.Engine("memory", models={"small": model}) as engine:
-        return [await engine.start(goal(text, TOOLS, models=["small"])) for text in GOALS]
+        return [await engine.start(goal(text, TOOLS, models=["small"])) for text in goals]
 
 
 def last_plan(done: Result[Any]) -> str:
@@ -47,16 +47,17 @@ def last_plan(done: Result[Any]) -> str:
     return "".join(msgspec.msgpack.decode(done._state.bytes_of(texts[-1]))) if texts else ""
 
 
-@pytest.mark.parametrize(("name", "least_valid"), [("smollm2-135m", 0), (QWEN.name, 9)])
+@pytest.mark.parametrize(("name", "count", "least_valid"), [("smollm2-135m", 4, 0), (QWEN.name, 10, 9)])
 def test_three_step_goals_over_five_tools_are_planned_and_done_offline(
-    name: str, least_valid: int, capsys: pytest.CaptureFixture[str]
+    name: str, count: int, least_valid: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = asyncio.run(runs(model_of(name)))
+    goals = dict(list(GOALS.items())[:count])  # the smaller one is slow, and has never been right
+    found = asyncio.run(runs(model_of(name), list(goals)))
 
     valid = right = 0
     with capsys.disabled():
         print()
-        for (text, is_answer), done in zip(GOALS.items(), found, strict=True):
+        for (text, is_answer), done in zip(goals.items(), found, strict=True):
             paper = PaperPlan(Tools("these goals", load_tools(TOOLS)))
             paper.take(last_plan(done))
             paper.done()
@@ -66,5 +67,5 @@ def test_three_step_goals_over_five_tools_are_planned_and_done_offline(
             steps = "; ".join(f"{number} {shown(each.step)}" for number, each in paper.steps.items())
             print(f"  {'valid' if is_valid else 'INVALID'}, {'right' if is_right else 'wrong'}: {text}\n    {steps}")
             print(f"    = {output} {done.error or ''}")
-        print(f"{name}: {len(GOALS)} goals, {valid} valid plans, {right} right answers")
+        print(f"{name}: {count} goals, {valid} valid plans, {right} right answers")
     assert valid >= least_valid

@@ -83,7 +83,7 @@ class Writer:
 
     def outline(self, written: str) -> str | None:
         """Which thread the text is in: the last fork of one outline whose thread is open."""
-        opened = [m for m in re.finditer(r"<Parallel><Outlines><Outline>(.*?)</Outline></Outlines>\n<Thread>", written)]
+        opened = list(re.finditer(r"<Parallel><Outlines><Outline>(.*?)</Outline></Outlines>\n<Thread>", written))
         return opened[-1][1] if opened else None
 
     def cut(self, request: ModelRequest) -> str:

@@ -70,6 +70,9 @@ class Context(Protocol):
     def slots(self) -> Mapping[str, tuple[int, ...]]: ...
 
     @property
+    def units(self) -> Mapping[str, tuple[str, ...]]: ...
+
+    @property
     def log(self) -> logging.Logger: ...
 
     @property
@@ -186,6 +189,10 @@ class BodyContext:
 
     @property
     def slots(self) -> Mapping[str, tuple[int, ...]]:
+        return {}
+
+    @property
+    def units(self) -> Mapping[str, tuple[str, ...]]:
         return {}
 
     @property

@@ -323,7 +323,12 @@ class Opening:
             messages = said.messages or self._from_template(args)
             system = (Message.system(said.system),) if said.system else ()
             return ModelRequest(
-                (*system, *messages), self._schema, self._max_tokens, self._temperature, seed % 2**31, said.stop
+                (*system, *messages),
+                self._schema,
+                self._max_tokens,
+                self._temperature,
+                seed % 2**31,
+                stop=said.stop,
             )
         finally:
             current.reset(place)

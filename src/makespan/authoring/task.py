@@ -29,7 +29,7 @@ from makespan.codec import NotEncodable
 from makespan.errors import EngineBug, GraphError, qualified_name, suggestion
 from makespan.files import ROOM, mentions_file, remove_workdir
 from makespan.graph.node import Declaration, Effect, Kind, Options
-from makespan.machine.resources import BUDGET, GATE, UNIT
+from makespan.machine.resources import BUDGET, GATE, are_units, needs_of
 from makespan.ports import AttemptInfo, Produced, TaskCode
 from makespan.values import Nanos, NanoUsd, nano_usd, nanos
 
@@ -302,10 +302,10 @@ def _wanted(name: str, value: Any) -> str | None:
         fits = all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds)
         return None if fits else "it is an exception class or a tuple of them"
     if name == "needs":
-        if not isinstance(value, Mapping) or not all(map(_are_units, value.values())):
+        if not isinstance(value, Mapping) or not all(map(are_units, value.values())):
             return "it gives a whole number above 0 for each pool or rate, or names of units of a pool"
         wrong = [name for name in value if not isinstance(name, str)]
-        wrong = wrong or [name for name, _ in _needs(value) if name.startswith((BUDGET, GATE))]
+        wrong = wrong or [name for name, _ in needs_of(value) if name.startswith((BUDGET, GATE))]
         return f"{wrong[0]!r} names no pool, rate, lock or unit of a budget" if wrong else None
     if name in ("approve", "stream"):
         return None if isinstance(value, bool) else "it is True or False"
@@ -315,20 +315,6 @@ def _wanted(name: str, value: Any) -> str | None:
         fits = isinstance(value, str) and (bool(value) or name == "version")
         return None if fits else "it is a text"
     return None
-
-
-def _are_units(said: Any) -> bool:
-    """Whether it is a count, or names."""
-    if isinstance(said, list | tuple):
-        return bool(said) and all(isinstance(name, str) and name for name in said) and len({*said}) == len(said)
-    return type(said) is int and said > 0
-
-
-def _needs(said: Mapping[str, int | Sequence[str]]) -> tuple[tuple[str, int], ...]:
-    """`{"truck": ["truck_1"]}` is `truck:truck_1`, once."""
-    counts = {name: units for name, units in said.items() if isinstance(units, int)}
-    named = {f"{pool}{UNIT}{unit}": 1 for pool, units in said.items() if not isinstance(units, int) for unit in units}
-    return tuple(sorted((counts | named).items()))
 
 
 def read_options(given: Mapping[str, Any], defaults: Options) -> Options:
@@ -361,7 +347,7 @@ def read_options(given: Mapping[str, Any], defaults: Options) -> Options:
     if "hedge" in given:
         changes["hedge"] = given["hedge"]
     if "needs" in given:
-        changes["needs"] = _needs(given["needs"])
+        changes["needs"] = needs_of(given["needs"])
     if "models" in given:
         changes["models"] = tuple(given["models"])
     return msgspec.structs.replace(defaults, **changes) if changes else defaults

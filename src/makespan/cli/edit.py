@@ -12,6 +12,7 @@ import click
 from makespan.cli.options import json_option, store_option
 
 if TYPE_CHECKING:
+    from makespan.documents.problems import Mark, Problems
     from makespan.documents.reader import Tree
     from makespan.store_port import Journal
     from makespan.traces.edits import EditEntry
@@ -20,6 +21,9 @@ WAIT_S = 5.0
 """How long the owner may take to judge it."""
 LOOK_EVERY_S = 0.02
 AUTHOR = "the command line"
+_BESIDE: dict[str, tuple[type, ...]] = {"author": (str,), "why": (str,), "plan": (str, bool), "seen": (int,)}
+"""What a patch says besides its changes."""
+_CHANGES = ("edits", "changes", "operations", "add", "drop", "replace")
 _PLACE = re.compile(r"edits\[(\d+)\]((?:\.[\w$-]+|\[\d+\])*)")
 
 
@@ -122,26 +126,13 @@ def _text_of(path: str) -> bytes:
         raise UsageError(f"the patch {path} cannot be read: {error.strerror}") from None
 
 
-def _checked(tree: Tree, problems: Any) -> dict[str, Any]:
+def _checked(tree: Tree, problems: Problems) -> dict[str, Any]:
     """The patch as plain values. Shapes are looked at here, where the file is; names where the run is."""
     from makespan.planners.changes import Refused
     from makespan.planners.patches import changes_of, edits_of
 
     plain = tree.plain
-    said: dict[str, Any] = {}
-    if isinstance(plain, dict):
-        for key, kind in (("author", str), ("why", str), ("plan", (str, bool)), ("seen", int)):
-            if plain.get(key) is not None:
-                if not isinstance(plain[key], kind) or plain[key] is True:
-                    raise problems.stop(tree.value[key].at, f"{key}: {plain[key]!r} is no value for it")
-                said[key] = plain[key]
-        known = {"author", "why", "plan", "seen", "edits", "changes", "operations", "add", "drop", "replace", "op"}
-        odd = next((key for key in plain if key not in known), None)
-        if odd is not None and "with" not in plain and "op" not in plain:
-            raise problems.stop(
-                tree.keys.get(odd, tree.at),
-                f"{odd!r} is no part of a patch; these are: edits (or add, drop, replace), author, why, plan, seen",
-            )
+    said = _beside(tree, problems) if isinstance(plain, dict) else {}
     try:
         edits = edits_of(plain)
         changes_of(edits, lambda name: name)
@@ -152,7 +143,25 @@ def _checked(tree: Tree, problems: Any) -> dict[str, Any]:
     return {**said, "edits": edits}
 
 
-def _mark(tree: Tree, detail: str) -> Any:
+def _beside(tree: Tree, problems: Problems) -> dict[str, Any]:
+    """What a patch says besides its changes."""
+    plain: dict[str, Any] = tree.plain
+    said: dict[str, Any] = {}
+    for key, kinds in _BESIDE.items():
+        value = plain.get(key)
+        if value is None:
+            continue
+        if not isinstance(value, kinds) or value is True:
+            raise problems.stop(tree.value[key].at, f"{key}: {value!r} is no value for it")
+        said[key] = value
+    odd = next((key for key in plain if key not in _BESIDE and key not in _CHANGES), None)
+    if odd is not None and "with" not in plain and "op" not in plain:
+        message = f"{odd!r} is no part of a patch; these are: edits (or add, drop, replace), {', '.join(_BESIDE)}"
+        raise problems.stop(tree.keys.get(odd, tree.at), message)
+    return said
+
+
+def _mark(tree: Tree, detail: str) -> Mark:
     """Where in the file stands what a message is about."""
     found = _PLACE.match(detail)
     at = tree
@@ -160,15 +169,22 @@ def _mark(tree: Tree, detail: str) -> Any:
         at = next((tree.value[key] for key in ("edits", "changes", "operations") if key in tree.value), tree)
     if found is None or not isinstance(at.value, list):
         return at.at
-    parts = [found[1], *re.findall(r"[\w$-]+", found[2])]
-    for part in parts:
-        if isinstance(at.value, list) and part.isdigit() and int(part) < len(at.value):
-            at = at.value[int(part)]
-        elif isinstance(at.value, dict) and part in at.value:
-            at = at.value[part]
-        else:
+    for part in [found[1], *re.findall(r"[\w$-]+", found[2])]:
+        inner = _part(at, part)
+        if inner is None:
             break
+        at = inner
     return at.at
+
+
+def _part(tree: Tree, part: str) -> Tree | None:
+    """A part of a list or mapping, None where there is no such part."""
+    found: Tree | None = None
+    if isinstance(tree.value, list):
+        found = tree.value[int(part)] if part.isdigit() and int(part) < len(tree.value) else None
+    elif isinstance(tree.value, dict):
+        found = tree.value.get(part)
+    return found
 
 
 # ---------------------------------------------------------------- the run

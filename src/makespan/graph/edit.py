@@ -17,7 +17,7 @@ import msgspec
 from makespan.graph.draft import Draft, Fits
 from makespan.graph.edges import needs
 from makespan.graph.graph import EditRefused, Graph, Refusal, name_of
-from makespan.graph.node import Node, Scope, Source
+from makespan.graph.node import Node, Scope, Source, is_placeholder
 from makespan.values import ROOT_SCOPE, ScopeId, TaskId
 
 
@@ -110,12 +110,19 @@ def inverse(graph: Graph, edit: Edit) -> Edit:
 
 
 def with_one(graph: Graph, node: Node, max_tasks: int) -> Graph:
-    """`apply` for one new task: it depends on what is there, so it cannot close a cycle."""
+    """`apply` for one new task: nothing depends on it yet, so it can close no cycle but with itself."""
+    if node.id in graph.tasks or is_placeholder(node.id):
+        raise EditRefused(Refusal.DUPLICATE, f"task {name_of(node)} is already in the graph")
+    needs_itself = False
     for task in needs(node):
-        if task not in graph.tasks:
+        if task == node.id:
+            needs_itself = True
+        elif task not in graph.tasks:
             raise EditRefused(Refusal.DANGLING, f"task {name_of(node)} needs {task.hex()[:8]}, which is not there")
     if node.scope != ROOT_SCOPE and graph.scope(node.scope) is None:
         raise EditRefused(Refusal.DANGLING, f"task {name_of(node)} is in a scope that is not there")
+    if needs_itself:
+        raise EditRefused(Refusal.CYCLE, f"task {name_of(node)} would need itself")
     if max_tasks and len(graph) >= max_tasks:
         raise EditRefused(Refusal.LIMIT, f"the graph may have at most {max_tasks} tasks")
     return graph.add(node)

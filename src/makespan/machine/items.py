@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ITEMS = "items:"
 """Begins the names of the mailboxes for what tasks yield."""
+EDITS = "edits:"
+"""Begins the names of the mailboxes of live plans, for edits by people."""
 
 
 def mailbox_of(task: bytes) -> str:
@@ -29,9 +31,9 @@ def mailbox_of(task: bytes) -> str:
 
 
 def is_bookkeeping(declaration: Declaration) -> bool:
-    """Whether a task is the engine's own: the next item of another task, or an edit of the graph."""
+    """Whether a task is the engine's own: the next item of another task, an edit of the graph, or one on its way."""
     if declaration.kind == Kind.SIGNAL:
-        return declaration.wait is not None and declaration.wait.name.startswith(ITEMS)
+        return declaration.wait is not None and declaration.wait.name.startswith((ITEMS, EDITS))
     return declaration.kind == Kind.EDIT
 
 

@@ -244,7 +244,7 @@ class Machine:
             verdicts.decided(self, answer)
         if cancel is not None:
             ending.cancel_run(self, cancel)
-        if asked is not None:
+        if asked is not None and cancel is None:
             self.settle()
             self._take(asked())
         return self.finish_turn()

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Container
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -28,6 +28,20 @@ REQUESTS, TOKENS = "requests", "tokens"
 Needs = tuple[tuple[str, int], ...]
 Holder = tuple[str, int, int]
 """(run id, task number, attempt)."""
+
+
+def are_units(said: object) -> bool:
+    """Whether it says units of a pool: how many, or which by name."""
+    if isinstance(said, list | tuple):
+        return bool(said) and all(isinstance(name, str) and name for name in said) and len({*said}) == len(said)
+    return type(said) is int and said > 0
+
+
+def needs_of(said: Mapping[str, int | Sequence[str]]) -> Needs:
+    """`{"gpu": 2, "truck": ["truck_1"]}` as needs: a unit by name is `truck:truck_1`, once."""
+    counts = {name: units for name, units in said.items() if isinstance(units, int)}
+    named = {f"{pool}{UNIT}{unit}": 1 for pool, units in said.items() if not isinstance(units, int) for unit in units}
+    return tuple(sorted((counts | named).items()))
 
 
 def pool_of(name: str) -> str:

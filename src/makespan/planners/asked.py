@@ -1,7 +1,7 @@
 """Edits by people on their way into a run: from plain values to what the run's owner hears, and back to a verdict.
 
-    Run.edit, makespan edit ─▶ request in the store ─▶ owner ─┬─ a message for the live plan, whose body applies it
-                                                             └─ an edit of the graph, where no body has a plan
+Run.edit, makespan edit ─▶ request in the store ─▶ owner ─┬─ a message for the live plan, whose body applies it
+                                                         └─ an edit of the graph, where no body has a plan
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from makespan.authoring.bodies import LiveBodies
 from makespan.authoring.task import HOOKS, Task
 from makespan.graph.edit import Batch
 from makespan.machine import expecting
+from makespan.machine.items import EDITS
 from makespan.machine.machine import Machine
 from makespan.machine.observations import EditAsked, Observation, Sent
 from makespan.planners.changes import Add, Drop, EditVerdict, Refused, Replace
 from makespan.planners.graph_patches import graph_edit
-from makespan.planners.listening import EDITS
-from makespan.planners.patches import Patch, edits_of
+from makespan.planners.patches import UNREADABLE, Patch, edits_of
 from makespan.planners.tools import text
 from makespan.planners.written import written_step
 from makespan.traces.updates import Update
@@ -51,26 +51,24 @@ def _said(change: Any) -> Any:
 
 
 def asked_edit(
-    said: dict[str, Any], at: int, machine: Machine, bodies: LiveBodies, beside: Iterable[Task[..., Any]]
+    said: Any, at: int, machine: Machine, bodies: LiveBodies, beside: Iterable[Task[..., Any]]
 ) -> Observation:
     """A request for an edit as the run's owner hears it. One that makes no sense becomes a refusal on record."""
-    author, why, request = said.get("author", ""), said.get("why", ""), said["id"]
+    fields: dict[str, Any] = said if isinstance(said, dict) else {}
+    author, why, request = (str(fields.get(name, "")) for name in ("author", "why", "id"))
     try:
-        patch = msgspec.convert({**said, "edits": _listed(said["edits"]), "request": request}, Patch)
-        plan = _plan(said.get("plan"), machine)
+        edits = fields.get("edits")
+        listed = edits if isinstance(edits, list) else edits_of(edits)
+        patch = msgspec.convert({**fields, "edits": listed, "request": request}, Patch)
+        plan = _plan(fields.get("plan"), machine)
         if plan is not None:
             return Sent(at, EDITS + plan, msgspec.msgpack.encode(patch), request, author)
         return EditAsked(at, graph_edit(patch, machine.state, bodies, beside), author, why, request)
     except msgspec.ValidationError as error:
-        reason, detail = "unreadable", f"the request for an edit cannot be read: {error}"
+        reason, detail = UNREADABLE, f"the request for an edit cannot be read: {error}"
     except Refused as refusal:
         reason, detail = refusal.reason, str(refusal)
     return EditAsked(at, Batch(()), author, why, request, reason, detail)
-
-
-def _listed(edits: Any) -> Any:
-    """Changes that are written as one mapping are one value of the list."""
-    return edits if isinstance(edits, list) else edits_of(edits)
 
 
 def _plan(wanted: Any, machine: Machine) -> str | None:

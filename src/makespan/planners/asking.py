@@ -145,7 +145,13 @@ class PlanCode(ModelCode):
         return msgspec.structs.replace(request, messages=messages, schema=schema)
 
     def _said(self, args: bytes) -> dict[str, Any]:
-        return {"max_steps": MAX_STEPS, "format": "auto", "problems": (), "known": (), **self._task.signature.decode(args)}
+        return {
+            "max_steps": MAX_STEPS,
+            "format": "auto",
+            "problems": (),
+            "known": (),
+            **self._task.signature.decode(args),
+        }
 
     def lines(self, info: AttemptInfo) -> Lines:
         return Pieces(Telling(info))

@@ -95,6 +95,8 @@ class Cycle(msgspec.Struct):
     """Why the editor failed, each time."""
     overdue: int = 0
     """Calls that took longer than `editor_timeout_s`."""
+    untold: list[str] = []
+    """Steps whose end the editor was not told of: no reason to ask it came after, or `max_calls` was reached."""
 
 
 Editor = Callable[[Window], Any]
@@ -150,15 +152,13 @@ class _Limits(msgspec.Struct, frozen=True):
 class _EditCycle:
     """One cycle and what it knows of its editor."""
 
-    def __init__(
-        self, plan: LivePlan, editor: Editor, goal: str, when: When, author: str, limits: _Limits
-    ) -> None:
+    def __init__(self, plan: LivePlan, editor: Editor, goal: str, when: When, author: str, limits: _Limits) -> None:
         bodies = here("an edit cycle").builder
         assert isinstance(bodies, LiveBodies), "a plan is in a live body"
         self._plan, self._editor, self._bodies = plan, editor, bodies
         self._goal, self._when, self._author = goal, when, author
         self._limits = limits
-        self.cycle = Cycle(refused=[], failures=[])
+        self.cycle = Cycle()
         self._heard: set[tuple[str, TaskId]] = set()
         self._since: list[str] = []
         """Steps that ended and that no editor has been told of."""
@@ -187,6 +187,7 @@ class _EditCycle:
                     self._gather()
                 is_idle = self._thinking is None and self._gathering is None
                 if is_idle and not plan.open_steps() and not plan.growing:
+                    self.cycle.untold = list(self._since)
                     return self.cycle
                 if self._thinking is None or not self._thinking.done():
                     await plan.news()

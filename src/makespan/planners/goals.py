@@ -106,6 +106,11 @@ class Goals:
         return all(each.status != IN_PROGRESS for each in self._pursued.values())
 
     @property
+    def has_blocked(self) -> bool:
+        """Whether one is out of paths."""
+        return any(each.status == BLOCKED for each in self._pursued.values())
+
+    @property
     def rounds(self) -> int:
         """Rounds of at most `ROUND_WIDTH` calls that somebody would need who waits for a whole round before the next:
         the calls that wait for as many others, one after the other, are one round."""

@@ -144,9 +144,7 @@ class TasksByName:
         if len(said) < ID_CHARACTERS or not set(said) <= set("0123456789abcdef"):
             return []
         return [
-            task
-            for task in self._state.tasks
-            if task.status != Status.REMOVED and task.spec.id.hex().startswith(said)
+            task for task in self._state.tasks if task.status != Status.REMOVED and task.spec.id.hex().startswith(said)
         ]
 
 

@@ -17,6 +17,7 @@ from makespan.authoring.task import HOOKS
 from makespan.errors import TaskError
 from makespan.graph.edit import Batch
 from makespan.graph.node import Declaration, Kind, Node, Scope, Wait
+from makespan.machine.items import EDITS
 from makespan.machine.observations import Expect, Finished
 from makespan.planners.changes import Refused
 from makespan.planners.patches import Patch, changes_of, edits_of
@@ -24,9 +25,6 @@ from makespan.values import TaskId
 
 if TYPE_CHECKING:
     from makespan.planners.live import LivePlan
-
-EDITS = "edits:"
-"""Begins the names of the mailboxes of plans."""
 
 
 class Listening:
@@ -61,9 +59,7 @@ class Listening:
             except Refused as refusal:
                 await plan.ask(Batch(()), patch.author, patch.why, refusal, request=patch.request)
             else:
-                await plan.edit(
-                    changes, author=patch.author, why=patch.why, seen=patch.seen, request=patch.request
-                )
+                await plan.edit(changes, author=patch.author, why=patch.why, seen=patch.seen, request=patch.request)
         except TaskError:
             return  # the workflow was cancelled
         self._listen()

@@ -4,8 +4,8 @@
     {"drop": "3"}                                                                     a step away
     {"replace": "4", "with": {"tool": "math", "args": ["${1} * 2"], "after": ["5"]}}  another step in its place
 
-`${name.part}` and `{"$ref": "name", "path": ["part"]}` stand for results, `$${name}` is that text. Invariant: what cannot
-be read is refused with the place where it stands; nothing is left out.
+`${name.part}` and `{"$ref": "name", "path": ["part"]}` stand for results, `$${name}` is that text. Invariant: what
+cannot be read is refused with the place where it stands; nothing is left out.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from makespan.errors import suggestion
+from makespan.machine.resources import are_units
 from makespan.planners.changes import Add, Drop, PlanChange, Refused, Replace
 from makespan.planners.formats.json_tasks import FIELDS
 from makespan.planners.formats.literals import Bare, Literals, Quoted, Sum, Unreadable
@@ -197,7 +198,9 @@ def _change(edit: Any, where: str, dialect: Dialect) -> list[PlanChange]:
     if isinstance(edit, Add | Drop | Replace):
         return [_revived(edit)]
     if not isinstance(edit, dict):
-        raise Refused(UNREADABLE, f"{where}: a change is {{add: step}}, {{drop: name}} or {{replace: name, with: step}}")
+        raise Refused(
+            UNREADABLE, f"{where}: a change is {{add: step}}, {{drop: name}} or {{replace: name, with: step}}"
+        )
     if "op" in edit:
         edit = _spread(edit, where)
     word = [word for word in _WORDS if word in edit]
@@ -229,8 +232,8 @@ def _revived(change: PlanChange) -> PlanChange:
 
 def _reference(argument: Any) -> Argument:
     match argument:
-        case {"type": "ref", "step": str(step), **rest} if set(rest) <= {"path"}:
-            return Reference(step, tuple(rest.get("path", ())))
+        case {"type": "ref", "step": str(step), "path": [*path], **rest} if not rest:
+            return Reference(step, tuple(path))
         case {"type": "text", "parts": [*parts], **rest} if not rest:
             return Text(tuple(map(_reference, parts)))
         case dict():
@@ -312,16 +315,9 @@ def _needs(said: Any, where: str) -> dict[str, int | tuple[str, ...]]:
         return {said: 1}
     if isinstance(said, list) and all(isinstance(each, str) for each in said):
         return {each: said.count(each) for each in said}
-    if not isinstance(said, dict) or not all(map(_are_units, said.values())):
+    if not isinstance(said, dict) or not all(map(are_units, said.values())):
         raise Refused(UNREADABLE, f"{where}.needs: units by pool stand here, as {{gpu: 1}} or {{truck: [truck_1]}}")
     return {str(pool): units if isinstance(units, int) else tuple(units) for pool, units in said.items()}
-
-
-def _are_units(said: Any) -> bool:
-    """Whether it is a count, or names."""
-    if isinstance(said, list):
-        return bool(said) and all(isinstance(name, str) and name for name in said)
-    return type(said) is int and said > 0
 
 
 def _meant(said: Any, where: str, dialect: Dialect) -> str:

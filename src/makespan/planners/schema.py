@@ -25,6 +25,10 @@ MAX_STEPS = 8
 """Steps that a model is offered unless more are asked for: small ones do not know when to stop."""
 WHY_CHARACTERS = 90
 """Of what a step is for, said before the call: small models choose better tools then."""
+MAX_ITEMS = 20
+"""Of a list that is written out: small models do not stop by themselves."""
+MAX_CHARACTERS = 500
+"""Of a text that is written out, a reference in it counting as one."""
 MAX_DEPTH = 6
 """Levels of an argument's schema; below that anything goes, and is checked when the step is read."""
 
@@ -181,8 +185,10 @@ def _bounded(schema: dict[str, Any], place: int) -> dict[str, Any]:
     if schema.get("type") == "string" and not _FIXED & set(schema):
         steps = "|".join(str(number) for number in range(1, place))
         mark = rf"|\$\{{({steps})\}}" if steps else ""
-        return {**schema, "pattern": f"^([^$]{mark})*$"}
+        return {**schema, "pattern": f"^([^$]{mark}){{0,{MAX_CHARACTERS}}}$"}
     bounded = dict(schema)
+    if schema.get("type") == "array":
+        bounded.setdefault("maxItems", MAX_ITEMS)
     for key in ("anyOf", "oneOf", "prefixItems"):
         if key in schema:
             bounded[key] = [_bounded(each, place) for each in schema[key]]

@@ -1,6 +1,6 @@
 """Steps in the words in which edits are written: the inverse of reading a patch.
 
-    Step("2", "math", (Reference("1", ("height",)),))  ──▶  {"name": "2", "tool": "math", "args": ["${1.height}"], ...}
+Step("2", "math", (Reference("1", ("height",)),))  ──▶  {"name": "2", "tool": "math", "args": ["${1.height}"], ...}
 """
 
 from __future__ import annotations

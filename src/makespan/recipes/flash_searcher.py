@@ -25,7 +25,7 @@ from makespan.authoring.place import here
 from makespan.authoring.task import Task
 from makespan.errors import GraphError, TaskError
 from makespan.planners.goal_edits import AddGoal, Goal, GoalChange, usable
-from makespan.planners.goal_states import BLOCKED, COMPLETED, GoalView, in_words
+from makespan.planners.goal_states import COMPLETED, GoalView, in_words
 from makespan.planners.goals import Goals, Judge
 from makespan.planners.live import LivePlan
 from makespan.planners.schema import offers, signature
@@ -171,6 +171,11 @@ async def flash_searcher(
     return search.answer(text)
 
 
+async def pursue(goal: str, *, tools: Sequence[Task[..., Any]], models: Sequence[str]) -> Answer:
+    """`flash_searcher` for the command line."""
+    return await flash_searcher(goal, tools=tools, models=models)
+
+
 class _Search:
     """One question on its way."""
 
@@ -200,7 +205,7 @@ class _Search:
         return self._models + self._goals.rounds
 
     def _reserved(self) -> int:
-        """Model rounds that are certain to come: the answer, and summaries for it and for a refiner about to be asked."""
+        """Model rounds that are sure to come: the answer, and summaries for it and for a refiner about to be asked."""
         summaries = 1 + (self._thinking is not None and self._asked is None)
         return 1 + self._memory.has_summariser * summaries
 
@@ -234,7 +239,7 @@ class _Search:
                 elif self._thinking is None and refiner is not None and self._should_ask():
                     self._seen, self.model_rounds = goals.revision, self.model_rounds + 1
                     self._thinking = asyncio.get_running_loop().create_task(self._think(refiner))
-                elif goals.are_over and (self._thinking is None or not self._has_blocked()):
+                elif goals.are_over and (self._thinking is None or not goals.has_blocked):
                     return
                 else:
                     await self._plan.news()
@@ -280,12 +285,9 @@ class _Search:
         rounds = self._reserved() + self._memory.has_summariser + 2
         return (
             self._is_due
-            and (not self._goals.are_over or self._has_blocked())
+            and (not self._goals.are_over or self._goals.has_blocked)
             and self._steps + rounds <= self._max_steps
         )
-
-    def _has_blocked(self) -> bool:
-        return any(view.status == BLOCKED for view in self._goals.views())
 
     async def view(self) -> str:
         """What a model is shown now."""

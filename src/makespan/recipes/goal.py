@@ -73,7 +73,9 @@ async def goal(
         format: how the plan is asked for, where the recipe can choose.
     """
     pursue = function_of(recipe, "pursue")
-    reached = await pursue(text, tools=load_tools(tools), models=models or ["default"], **format_for(pursue, recipe, format))
+    reached = await pursue(
+        text, tools=load_tools(tools), models=models or ["default"], **format_for(pursue, recipe, format)
+    )
     return _plain(reached)
 
 

@@ -14,7 +14,7 @@ Measured by `python -m bench --case plans-llmcompiler` and `pytest tests/recipes
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -22,6 +22,7 @@ import msgspec
 import makespan as ms
 from makespan.authoring.ref import Ref
 from makespan.authoring.task import Task
+from makespan.planners.asking import by_model
 from makespan.planners.changes import Drop
 from makespan.planners.known import Known, gaps, known
 from makespan.planners.live import LivePlan
@@ -91,7 +92,7 @@ async def llmcompiler(
     question: str,
     *,
     tools: Sequence[Task[..., Any]],
-    planner: Task[..., list[str]] = write,
+    planner: Task[..., list[str]] | Callable[..., Ref[list[str]]] = write,
     joiner: Task[..., Verdict] = judge,
     models: Sequence[str] = (),
     max_rounds: int = MAX_ROUNDS,
@@ -101,14 +102,15 @@ async def llmcompiler(
     """Answer a question by plans whose calls run side by side; use it in an async workflow.
 
     Args:
-        planner: a task or prompt with the parameters of `write`, whose text is read as it comes.
+        planner: a task, a prompt or a function that calls one, with the parameters of `write`; its text is read as it
+            comes. `planners.asking.by_model` makes one for small models.
         joiner: a task or prompt with the parameters of `judge`.
         judge_on: when the joiner is asked: when all calls have ended, or as soon as one fails; then the others go on.
     Raises:
         Fatal: the joiner gave no answer after the last round.
     """
     if models:
-        planner = planner.options(models=models) if planner.takes_models else planner
+        planner = planner.options(models=models) if isinstance(planner, Task) and planner.takes_models else planner
         joiner = joiner.options(models=models) if joiner.takes_models else joiner
     plan, why, added = LivePlan(tools), "", list[str]()
     offered = [signature(offer) for offer in offers(plan.tools)]
@@ -135,12 +137,15 @@ async def _wave(plan: LivePlan, judge_on: Literal["all", "failure"]) -> None:
             return
 
 
-async def pursue(goal: str, *, tools: Sequence[Task[..., Any]], models: Sequence[str] = ()) -> Compiled:
-    """For the command line."""
-    return await llmcompiler(goal, tools=tools, models=models)
+async def pursue(
+    goal: str, *, tools: Sequence[Task[..., Any]], models: Sequence[str] = (), format: str = "auto"
+) -> Compiled:
+    """For the command line: small models are asked for the plan under a schema."""
+    planner = by_model(Tools("llmcompiler", tools), format, models)
+    joiner = judge.options(models=models) if models else judge
+    return await llmcompiler(goal, tools=tools, planner=planner, joiner=joiner, format="auto")
 
 
-def draft(goal: str, *, tools: Tools, models: Sequence[str] = ()) -> Ref[list[str]]:
+def draft(goal: str, *, tools: Tools, models: Sequence[str] = (), format: str = "auto") -> Ref[list[str]]:
     """The call that writes its first plan."""
-    ask = write.options(models=models) if models else write
-    return ask(goal, [signature(offer) for offer in offers(tools)], [], "")
+    return by_model(tools, format, models)(goal, [], [], "")

@@ -1,14 +1,14 @@
-"""ThreadWeaver: an answer that forks where the model says so; its threads are written at the same time, then it goes on.
+"""ThreadWeaver: an answer that forks where the model says so; its threads are written at once, then it goes on.
 
     main ── text <Parallel><Outlines> 1 2 3 </Outlines> ─┬─ thread 1 (may fork again) ─┬─ joined, in order ── main ──▶
                                                          ├─ thread 2 ──────────────────┤
                                                          └─ thread 3 ──────────────────┘
 
-Source: Lian et al., "ThreadWeaver: Adaptive Threading for Efficient Parallel Reasoning" (2025), the client's side of its
-text protocol. Parts: `planners.formats.threads` reads the tags; a call of the model is a task of the run, so a run that
-is cut goes on with what was written. What differs: a thread sees its own outline only, not those of its siblings; threads
-fork again; tags out of order, in the answer or in a thread, make the rest of the answer serial, in one call, and no
-text is lost.
+Source: Lian et al., "ThreadWeaver: Adaptive Threading for Efficient Parallel Reasoning" (2025), the client's side of
+its text protocol. Parts: `planners.formats.threads` reads the tags; a call of the model is a task of the run, so a run
+that is cut goes on with what was written. What differs: a thread sees its own outline only, not those of its siblings;
+threads fork again; tags out of order, in the answer or in a thread, make the rest of the answer serial, in one call,
+and no text is lost.
 Measured by `pytest tests/recipes/test_threadweaver.py`.
 """
 
@@ -39,9 +39,9 @@ _END = re.compile(f"{OUTLINES_END}|{THREAD_END}", re.IGNORECASE)
 _PARALLEL = re.compile(r"<parallel>", re.IGNORECASE)
 
 HOW = (
-    "Where parts of your answer do not need each other, fork: write <Parallel><Outlines><Outline>1: what the first part "
-    "is about</Outline><Outline>2: ...</Outline></Outlines>, then each part as <Thread>...</Thread>, then </Parallel>, "
-    "and go on from all of them. A part may fork again."
+    "Where parts of your answer do not need each other, fork: write <Parallel><Outlines><Outline>1: what the first "
+    "part is about</Outline><Outline>2: ...</Outline></Outlines>, then each part as <Thread>...</Thread>, then "
+    "</Parallel>, and go on from all of them. A part may fork again."
 )
 
 
@@ -179,7 +179,7 @@ class _Weaving:
 
 
 def _read(more: str) -> tuple[str, Fork | None, Problem | None]:
-    """A piece of text with the tag that it was stopped at, the fork that it ends in, and what is wrong with its tags."""
+    """A piece of text with the tag that it was stopped at, the fork that it ends in, and what is wrong with it."""
     end = _END.search(more)  # some services say the text that they stopped at, and some go on
     more = more if end is None else more[: end.start()]
     tags = _OUTLINES.findall(more)

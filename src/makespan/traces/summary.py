@@ -178,9 +178,9 @@ def _awaited(state: State, task: TaskState, length: list[int]) -> tuple[int, int
 
 def yielder_of(state: State, task: TaskState) -> TaskState | None:
     """The task whose next item a SIGNAL waits for; None for any other task."""
-    if task.kind != _SIGNAL or not is_bookkeeping(task.declaration):
+    if task.kind != _SIGNAL or not (name := mailbox_of(task)).startswith(ITEMS):
         return None
-    number = state.index.get(bytes.fromhex(mailbox_of(task).removeprefix(ITEMS)))
+    number = state.index.get(bytes.fromhex(name.removeprefix(ITEMS)))
     return None if number is None else state.tasks[number]
 
 
