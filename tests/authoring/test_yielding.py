@@ -144,7 +144,7 @@ async def two_readers(n: int) -> list[str]:
 
     async def read(name: str) -> None:
         async for item in ref:
-            heard.append(f"{name}{item}")
+            heard.append(f"{name}{item}")  # noqa: PERF401 - one after the other
 
     await asyncio.gather(read("a"), read("b"))
     return heard
@@ -344,7 +344,7 @@ async def reads_broken() -> tuple[list[int], str]:
     heard = []
     try:
         async for item in breaks(2):
-            heard.append(item)
+            heard.append(item)  # noqa: PERF401 - one after the other
     except ms.TaskError as error:
         return heard, error.type
     return heard, ""
@@ -366,7 +366,7 @@ async def reads_endless() -> tuple[list[int], str]:
     heard = []
     try:
         async for item in endless():
-            heard.append(item)
+            heard.append(item)  # noqa: PERF401 - one after the other
     except ms.TaskError as error:
         return heard, error.type
     return heard, ""
@@ -540,7 +540,7 @@ def test_an_item_costs_the_journal_the_same_however_many_came_before() -> None:
 
 def test_a_generator_says_what_it_yields() -> None:
     @ms.task
-    async def silent():  # type: ignore[no-untyped-def]
+    async def silent():  # type: ignore[no-untyped-def]  # noqa: ANN202 - that is what is tested
         yield 1
 
     with pytest.raises(ms.GraphError, match="annotate what"):
