@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from makespan.planners.formats.json_plan import JsonReader
+from makespan.planners.saved import SavedReader
 from makespan.planners.steps import Reference, Step, Text
 from tests.cli.calling import makespan
 
@@ -75,10 +75,10 @@ def test_the_levels_the_evidence_and_the_totals_are_printed() -> None:
     assert "3.limit '7001'" in said.out
 
 
-def test_the_plan_is_written_as_json_tasks_that_readers_take() -> None:
+def test_the_plan_is_written_as_a_kept_plan() -> None:
     assert makespan("trace", "one", "--dag", "-o", "plan.json").out.endswith("wrote plan.json\n")
 
-    reader = JsonReader()
+    reader = SavedReader()
     found = [*reader.feed(Path("plan.json").read_text()), *reader.close()]
 
     steps = [each for each in found if isinstance(each, Step)]
@@ -93,7 +93,7 @@ def test_json_has_levels_needs_and_every_use() -> None:
     assert data["needs"]["3"] == ["1", "2"]
     assert data["rounds"] == {"calls": 3, "levels": 2}
     assert [(use["producer"], use["span"]) for use in data["uses"]] == [("1", [0, 4]), ("2", [7, 11])]
-    assert json.loads(Path("plan.json").read_text())["tasks"]
+    assert json.loads(Path("plan.json").read_text())["steps"]
 
 
 def test_a_run_without_calls_and_a_place_that_cannot_be_written_are_said() -> None:

@@ -326,3 +326,12 @@ output: ${said}
 
     assert result.output == "it is 16"
     assert [m.text for m in model.calls[-1].messages if m.role == "tool"] == ["16"]
+
+
+def test_units_may_be_needed_by_name() -> None:
+    found = document(
+        "workflow: w\ntasks: {a: {call: 'T:double', with: {x: 1}, needs: {truck: [t1], gpu: 2}}}\noutput: ${a}"
+    )
+
+    (node,) = template_of(found).graph.nodes.values()
+    assert node.declaration.options.needs == (("gpu", 2), ("truck:t1", 1))

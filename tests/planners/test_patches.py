@@ -8,8 +8,8 @@ import pytest
 
 from makespan.planners.changes import Add, Drop, Refused, Replace
 from makespan.planners.patches import MAX_EDITS, Answer, Said, changes_in, changes_of, edits_of
+from makespan.planners.saved import saved_step, written
 from makespan.planners.steps import Argument, Reference, Step, Text
-from makespan.planners.written import written, written_step
 
 
 def known(name: str) -> str | None:
@@ -59,7 +59,7 @@ def test_what_is_written_is_read_as_it_was(argument_: Argument) -> None:
 def test_a_step_is_written_in_the_words_of_patches() -> None:
     step = Step("a", "t", (), {"x": Reference("1")}, ("2",), {"gpu": 1})
 
-    assert changes_of([{"add": written_step(step)}], known) == [Add(step)]
+    assert changes_of([{"add": saved_step(step)}], known) == [Add(step)]
 
 
 @pytest.mark.parametrize(

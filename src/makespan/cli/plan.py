@@ -36,7 +36,7 @@ def command(target: str, inputs: tuple[str, ...], store: str | None, as_json: bo
     With --schedule: when each task would best start with the slots and pools there are, and how far from the best
     possible that is. Durations are those of --profile, or of earlier runs. --solve, --running and -o imply it.
 
-    With --tools TARGET is a goal in words: only its planner is asked, the plan is checked and shown while it is written;
+    With --tools TARGET is a goal in words: only its planner is asked, its plan is checked and shown as it is written;
     -o plan.json keeps it for `makespan run plan.json`.
     """
     from makespan.authoring.trace import template_of

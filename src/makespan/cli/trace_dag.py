@@ -17,19 +17,20 @@ SHOWN_DOUBTS = 12
 
 
 def dag(state: State, output: str | None, *, as_json: bool, show_all: bool) -> int:
-    """Print the dependencies of a run's tool calls; with `output`, write the plan there as JSON tasks."""
+    """Print the dependencies of a run's tool calls; with `output`, write the plan there: `makespan run` takes it."""
     import click
     import msgspec
 
     from makespan.errors import UsageError
     from makespan.planners.from_trace import dataflow_of, steps_of
-    from makespan.planners.writing import plan_text
+    from makespan.planners.saved import SavedPlan, saved_step
 
     trace, flow = dataflow_of(state)
     if not trace.calls:
         raise UsageError("the run has no finished tool call: there is nothing to make a plan of")
     if output is not None:
-        _write(output, plan_text(steps_of(flow, for_text=True)))
+        plan = SavedPlan([saved_step(step) for step in steps_of(flow)])
+        _write(output, msgspec.json.format(msgspec.json.encode(plan), indent=2).decode() + "\n")
     if as_json:
         said = {"run_id": state.run_id, **as_data(trace, flow)}
         click.echo(msgspec.json.encode(said, enc_hook=repr).decode())

@@ -195,8 +195,8 @@ def _form_of(hint: Any) -> Key | None:
 
 
 def _form_of_container(arguments: tuple[Any, ...]) -> Key | None:
-    if arguments == (str, int):
-        return Key("amounts")
+    if arguments == (str, int | Sequence[str]):
+        return Key("units")
     if (typing.get_origin(arguments[0]) or arguments[0]) is Ref:
         return Key("references")
     if (typing.get_origin(arguments[0]) or arguments[0]) is Task:

@@ -38,8 +38,8 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(each.value, str) for each in value)
 
 
-def _is_amounts(value: Any) -> bool:
-    return isinstance(value, dict) and all(type(each.value) is int for each in value.values())
+def _is_units(value: Any) -> bool:
+    return isinstance(value, dict) and all(type(each.value) is int or _is_texts(each.value) for each in value.values())
 
 
 def _is_message(value: Any) -> bool:
@@ -62,7 +62,7 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "flag": (lambda value: isinstance(value, bool), "true or false"),
     "texts": (lambda value: isinstance(value, str) or _is_texts(value), "a text or a list of texts"),
     "errors": (lambda value: isinstance(value, str) or _is_texts(value), "an exception's name or a list of them"),
-    "amounts": (_is_amounts, "a mapping of names to whole numbers"),
+    "units": (_is_units, "a mapping of names to whole numbers, or to lists of names"),
     "target": (lambda value: isinstance(value, str) and bool(value), "a target: module:name or ./file.py:name"),
     "function": (lambda value: isinstance(value, str) and bool(value), "a target: module:name or ./file.py:name"),
     "schedule": (lambda value: isinstance(value, dict) and bool(value), "a mapping with `cron` or `every_s`"),

@@ -45,7 +45,10 @@ _FORMS: Mapping[str, Mapping[str, Any]] = {
     "flag": {"type": "boolean"},
     "texts": _some(_TEXT),
     "errors": _some(_TEXT),
-    "amounts": {"type": "object", "additionalProperties": {"type": "integer"}},
+    "units": {
+        "type": "object",
+        "additionalProperties": {"anyOf": [{"type": "integer"}, {"type": "array", "items": _TEXT, "minItems": 1}]},
+    },
     "target": _TARGET,
     "function": _TARGET,
     "targets": _some(_TARGET),

@@ -21,8 +21,8 @@ from makespan.machine.observations import EditAsked, Observation, Sent
 from makespan.planners.changes import Add, Drop, EditVerdict, Refused, Replace
 from makespan.planners.graph_patches import graph_edit
 from makespan.planners.patches import UNREADABLE, Patch, edits_of
+from makespan.planners.saved import saved_step
 from makespan.planners.tools import text
-from makespan.planners.written import written_step
 from makespan.traces.updates import Update
 
 BUILT_IN: tuple[Task[..., Any], ...] = (text,)
@@ -41,11 +41,11 @@ def said_edits(edit: Sequence[Any] | Mapping[str, Any]) -> Any:
 def _said(change: Any) -> Any:
     match change:
         case Add():
-            return {"add": written_step(change.step), "why": change.step.why}
+            return {"add": saved_step(change.step), "why": change.step.why}
         case Drop():
             return {"drop": change.name}
         case Replace():
-            return {"replace": change.name, "with": written_step(change.step), "why": change.step.why}
+            return {"replace": change.name, "with": saved_step(change.step), "why": change.step.why}
         case _:
             return msgspec.to_builtins(change, enc_hook=HOOKS.encode)
 

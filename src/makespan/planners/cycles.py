@@ -31,8 +31,8 @@ from makespan.graph.edit import Batch
 from makespan.planners.changes import EditVerdict, Refused
 from makespan.planners.live import LivePlan
 from makespan.planners.patches import changes_in
+from makespan.planners.saved import saved_step
 from makespan.planners.steps import depends_on
-from makespan.planners.written import written_step
 from makespan.values import TaskId
 
 MAX_CALLS = 500
@@ -302,7 +302,7 @@ class _EditCycle:
 
     def _shown(self, name: str) -> Shown:
         plan, planned = self._plan, self._plan.steps[name]
-        said = written_step(planned.step)
+        said = saved_step(planned.step)
         if planned.outcome is not None:
             status = planned.outcome.status
         else:

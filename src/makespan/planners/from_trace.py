@@ -26,7 +26,6 @@ from makespan.passes.occurrences import Path
 from makespan.passes.uses import Call, Joined, Known, Orders, Taken
 from makespan.passes.uses import Effect as EffectWord
 from makespan.planners.steps import Argument, Reference, Step, Text, depends_on
-from makespan.planners.writing import can_be_written
 from makespan.values import untyped
 
 ENGINE = "makespan."
@@ -58,31 +57,27 @@ def dataflow_of(state: State, *, orders: Orders = "writes", rounded: bool = Fals
     return trace, recovered(trace.calls, trace.given, orders=orders, rounded=rounded)
 
 
-def steps_of(flow: Dataflow, *, for_text: bool = False) -> tuple[Step, ...]:
-    """The plan as steps, in the order of the trace; `after` holds what their arguments do not refer to.
-
-    Args:
-        for_text: keep a value as it was, and wait, where a plan's text could not refer to its source.
-    """
-    return tuple(_step(call, flow, for_text) for call in flow.calls)
+def steps_of(flow: Dataflow) -> tuple[Step, ...]:
+    """The plan as steps, in the order of the trace; `after` holds what their arguments do not refer to."""
+    return tuple(_step(call, flow) for call in flow.calls)
 
 
-def _step(call: Call, flow: Dataflow, for_text: bool) -> Step:
-    said = {name: _argument(value, call.arguments[name], for_text) for name, value in flow.arguments[call.name].items()}
+def _step(call: Call, flow: Dataflow) -> Step:
+    said = {name: _argument(value) for name, value in flow.arguments[call.name].items()}
     step = Step(call.name, call.tool, kwargs=said)
     referred = depends_on(step)
     return msgspec.structs.replace(step, after=tuple(name for name in flow.needs[call.name] if name not in referred))
 
 
-def _argument(value: Any, literal: Any, for_text: bool) -> Argument:
+def _argument(value: Any) -> Argument:
     if isinstance(value, Taken | Joined):
         referring = _reference(value) if isinstance(value, Taken) else Text(tuple(map(_reference, value.parts)))
         assert not isinstance(referring, str)
-        return literal if for_text and not can_be_written(referring) else referring
+        return referring
     if isinstance(value, dict):
-        return {key: _argument(each, literal[key], for_text) for key, each in value.items()}
+        return {key: _argument(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_argument(each, literal[index], for_text) for index, each in enumerate(value)]
+        return [_argument(each) for each in value]
     return value
 
 

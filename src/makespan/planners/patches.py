@@ -23,6 +23,7 @@ from makespan.planners.formats.json_tasks import FIELDS
 from makespan.planners.formats.literals import Bare, Literals, Quoted, Sum, Unreadable
 from makespan.planners.formats.literals import Mapping as RawMapping
 from makespan.planners.formats.marks import Dialect
+from makespan.planners.saved import with_texts
 from makespan.planners.steps import Argument, Reference, Step, Text
 
 MAX_EDITS = 500
@@ -272,10 +273,10 @@ def _step(said: Any, where: str, name: str, why: Any, dialect: Dialect) -> Step:
     kwargs: dict[str, Argument] = {}
     given: tuple[Argument, ...] = ()
     if isinstance(args, dict) and "$ref" not in args:
-        kwargs = {str(key): _linked(value, f"{where}.args.{key}", dialect) for key, value in args.items()}
+        kwargs = {str(key): with_texts(_linked(value, f"{where}.args.{key}", dialect)) for key, value in args.items()}
     elif args is not None:
         values = args if isinstance(args, list) else [args]
-        given = tuple(_linked(value, f"{where}.args[{n}]", dialect) for n, value in enumerate(values))
+        given = tuple(with_texts(_linked(value, f"{where}.args[{n}]", dialect)) for n, value in enumerate(values))
     after = parts.get("after") or []
     waits = tuple(_meant(each, f"{where}.after", dialect) for each in (after if isinstance(after, list) else [after]))
     reason = parts.get("why") or why or ""

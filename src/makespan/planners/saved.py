@@ -44,7 +44,7 @@ class SavedPlan(msgspec.Struct, omit_defaults=True):
 
 def saved_steps(steps: Iterable[Step], tools: Tools) -> list[dict[str, Any]]:
     """Steps as plain data; arguments by name."""
-    return [_saved(step, tools) for step in steps]
+    return [saved_step(_by_name(step, tools)) for step in steps]
 
 
 def read_saved(text: bytes | str, where: str) -> SavedPlan:
@@ -65,17 +65,21 @@ def read_saved(text: bytes | str, where: str) -> SavedPlan:
     return plan
 
 
-def _saved(step: Step, tools: Tools) -> dict[str, Any]:
-    names = [parameter.name for parameter in tools.task(tools.named(step.tool)).signature.parameters]
-    given = {**dict(zip(names, step.args, strict=False)), **step.kwargs}
-    said: dict[str, Any] = {"name": step.name, "tool": tools.named(step.tool), "args": written(given)}
+def saved_step(step: Step) -> dict[str, Any]:
+    """A step as plain data: arguments by name, or in order where they have no names."""
+    args: Any = [written(value) for value in step.args] if step.args else written(step.kwargs)
+    said: dict[str, Any] = {"name": step.name, "tool": step.tool, "args": args}
     said |= {"depends_on": list(step.after)} if step.after else {}
-    said |= (
-        {"needs": {pool: units if isinstance(units, int) else list(units) for pool, units in step.needs.items()}}
-        if (step.needs)
-        else {}
-    )
-    return said | ({"why": step.why} if step.why else {})
+    needs = {pool: units if isinstance(units, int) else list(units) for pool, units in step.needs.items()}
+    return said | ({"needs": needs} if needs else {}) | ({"why": step.why} if step.why else {})
+
+
+def _by_name(step: Step, tools: Tools) -> Step:
+    """A step with the tool's own name, and names for all its arguments."""
+    tool = tools.named(step.tool)
+    names = [parameter.name for parameter in tools.task(tool).signature.parameters]
+    given = {**dict(zip(names, step.args, strict=False)), **step.kwargs}
+    return msgspec.structs.replace(step, tool=tool, args=(), kwargs=given)
 
 
 def written(argument: Argument) -> Any:
@@ -112,19 +116,19 @@ class SavedReader:
 def _linked(found: Found) -> Found:
     if not isinstance(found, Step):
         return found
-    kwargs = {name: _with_texts(value) for name, value in found.kwargs.items()}
-    return msgspec.structs.replace(found, args=tuple(map(_with_texts, found.args)), kwargs=kwargs)
+    kwargs = {name: with_texts(value) for name, value in found.kwargs.items()}
+    return msgspec.structs.replace(found, args=tuple(map(with_texts, found.args)), kwargs=kwargs)
 
 
-def _with_texts(argument: Argument) -> Argument:
+def with_texts(argument: Argument) -> Argument:
     """An argument whose `$text` lists are texts."""
     if isinstance(argument, dict):
         parts = argument.get(TEXT)
         if len(argument) == 1 and isinstance(parts, list):
             flat = (part.parts if isinstance(part, Text) else (part,) for part in parts)
             return joined([part for several in flat for part in several])
-        return {name: _with_texts(value) for name, value in argument.items()}
-    return [_with_texts(value) for value in argument] if isinstance(argument, list | tuple) else argument
+        return {name: with_texts(value) for name, value in argument.items()}
+    return [with_texts(value) for value in argument] if isinstance(argument, list | tuple) else argument
 
 
 def shown(step: Step) -> str:

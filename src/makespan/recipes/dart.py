@@ -6,8 +6,8 @@
 Source: Wang et al., "DART-LLM: Dependency-Aware Multi-Robot Task Decomposition and Execution using Large Language
 Models" (2024), from its description and plan format. Parts: pools whose units have names (`Engine(pools={"truck":
 ["truck_1", ...]})`) and a live plan. What differs: all robots that a step needs are claimed in one transaction, so none
-is booked twice, in whatever process; a step starts in the turn that frees its robots, not at the next look of a timer; a
-shortage waits in line; a plan is checked to its last word before the first robot moves.
+is booked twice, in whatever process; a step starts in the turn that frees its robots, not at the next look of a timer;
+a shortage waits in line; a plan is checked to its last word before the first robot moves.
 Measured by `pytest tests/recipes/test_dart.py`.
 """
 
