@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 
 from bench.measure import Figures
-from bench.plans import answers, flash_searcher, llmcompiler
+from bench.plans import answers, flash_searcher, llmcompiler, roma
 from bench.table_row import Row
 
-TOPICS: tuple[ModuleType, ...] = (llmcompiler, answers, flash_searcher)
+TOPICS: tuple[ModuleType, ...] = (llmcompiler, answers, flash_searcher, roma)
 
 CASES: dict[str, Callable[[bool], Figures]] = {name: case for topic in TOPICS for name, case in topic.CASES.items()}
 

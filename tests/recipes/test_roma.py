@@ -4,70 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 
 import pytest
 
 import makespan as ms
+from bench.plans.roma import grown
 from makespan.errors import TaskError
-from makespan.models.scripted import Scripted, prompt_text
-from makespan.ports import ModelRequest
 from makespan.recipes.roma import MAX_WIDTH, Subtask, _problems, roma
 from makespan.testing import running
 from tests.prove import prove_count
 
-LEAF_CHARS, SUMMARY_CHARS = 2_000, 800
-CHARS_PER_TOKEN = 4
-SECONDS = {"ask": 0.2, "split": 1.0, "do": 2.0, "join": 1.0}
-
-
-class Tree:
-    """A scripted model of a tree of goals: `g` has the children `g.0`, `g.1`, …; leaves are `depth` deep."""
-
-    def __init__(self, width: int, depth: int) -> None:
-        self.width, self.depth = width, depth
-        self.model = Scripted(self.answer, latency_s=lambda request: SECONDS[self.kind(request)])
-        self.prompts: list[int] = []
-
-    def kind(self, request: ModelRequest) -> str:
-        text = prompt_text(request)
-        if text.startswith("Can this be done"):
-            return "ask"
-        return "split" if text.startswith("Split") else "join" if text.startswith("Answer") else "do"
-
-    def answer(self, request: ModelRequest) -> str:
-        text, kind = prompt_text(request), self.kind(request)
-        self.prompts.append(len(text))
-        found = re.search(r"(?:Goal: |^)(goal(?:\.\d)*)", text)
-        assert found is not None
-        goal = found[1]
-        if kind == "ask":
-            return "true" if goal.count(".") == self.depth else "false"
-        if kind == "split":
-            return str([{"goal": f"{goal}.{n}", "needs": []} for n in range(self.width)]).replace("'", '"')
-        return f"{goal} " + "r" * (LEAF_CHARS if kind == "do" else SUMMARY_CHARS)
-
-    @property
-    def critical_path_s(self) -> float:
-        inner = SECONDS["ask"] + SECONDS["split"] + SECONDS["join"]
-        return self.depth * inner + SECONDS["ask"] + SECONDS["do"]
-
-
-@ms.workflow
-async def report(goal: str) -> str:
-    return await roma(goal)
-
 
 def test_a_tree_of_81_leaves_needs_small_prompts_and_takes_its_critical_path() -> None:
-    tree = Tree(width=3, depth=4)
-    result = running.run(report("goal"), models=tree.model, options={"budget_usd": 0.0})
+    seen = grown(quick=True)
 
-    leaves = sum(tree.kind(request) == "do" for request in tree.model.calls)
-    flat_tokens = leaves * LEAF_CHARS / CHARS_PER_TOKEN
-    assert (leaves, flat_tokens) == (81, 40_500)
-    assert max(tree.prompts) / CHARS_PER_TOKEN <= 1_500
-    assert result.makespan_s <= 1.05 * tree.critical_path_s
-    assert result.output.startswith("goal r")
+    assert (seen["leaves"], seen["flat_tokens"]) == (81, 40_500)
+    assert seen["most_tokens"] <= 1_500
+    assert seen["makespan_s"] <= 1.05 * seen["critical_path_s"]
 
 
 # ------------------------------------------------------------ what fails
