@@ -46,14 +46,16 @@ def math(expression: str) -> float:
 
 
 @ms.task
-async def plan(question: str, tools: list[str], calls: list[Known], why: str) -> AsyncIterator[str]:
+async def plan(
+    question: str, tools: list[str], calls: list[Known], why: str, problems: list[str]
+) -> AsyncIterator[str]:
     """The scripted planner."""
     for line in plan_text(read(question)).splitlines(keepends=True):
         yield line
 
 
 @ms.task(effect="pure", executor="inline")
-def joined(question: str, calls: list[Known], last: bool) -> compiling.Verdict:
+def joined(question: str, calls: list[Known], problems: list[str], last: bool) -> compiling.Verdict:
     """The scripted joiner."""
     return compiling.Verdict(answer=_joined(question, calls))
 

@@ -44,7 +44,9 @@ def planner_of(scale: float) -> ms.Task[..., list[str]]:
     """A scripted planner: `question` is the number of the plan it writes."""
 
     @ms.task(key=f"planner {scale}")
-    async def write(question: str, tools: list[str], calls: list[Known], why: str) -> AsyncIterator[str]:
+    async def write(
+        question: str, tools: list[str], calls: list[Known], why: str, problems: list[str]
+    ) -> AsyncIterator[str]:
         await asyncio.sleep(FIRST_S / scale)
         for line in examples.numbered(PLANS[int(question)]):
             await asyncio.sleep(LINE_S / scale)
@@ -57,7 +59,7 @@ def joiner_of(scale: float) -> ms.Task[..., Verdict]:
     """A scripted joiner."""
 
     @ms.task(key=f"joiner {scale}")
-    async def judge(question: str, calls: list[Known], last: bool) -> Verdict:
+    async def judge(question: str, calls: list[Known], problems: list[str], last: bool) -> Verdict:
         await asyncio.sleep(REASON_S / scale)
         return Verdict(answer="; ".join(call.said for call in calls))
 

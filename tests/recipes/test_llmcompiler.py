@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,19 +16,25 @@ from bench.plans import examples
 from bench.plans import llmcompiler as measured
 from makespan.errors import TaskError
 from makespan.models.scripted import Scripted, prompt_text
-from makespan.planners.known import Known
+from makespan.planners.known import ALL_CHARS, Known
 from makespan.recipes.llmcompiler import Compiled, Verdict, llmcompiler
 from makespan.testing import running
 
 MADE: list[str] = []
 JUDGED: list[list[Known]] = []
+TOLD: list[list[str]] = []
+"""Problems that the joiner was told of."""
 PLANNED: list[tuple[list[Known], str]] = []
+PLANNED_WITH: list[list[str]] = []
+"""Problems that the planner was told of."""
 
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
     MADE.clear()
     JUDGED.clear()
+    TOLD.clear()
+    PLANNED_WITH.clear()
     PLANNED.clear()
 
 
@@ -43,8 +50,11 @@ async def search(query: str) -> str:
 
 def planner(*texts: str) -> ms.Task[..., list[str]]:
     @ms.task(key="planner")
-    async def write(question: str, tools: list[str], calls: list[Known], why: str) -> AsyncIterator[str]:
+    async def write(
+        question: str, tools: list[str], calls: list[Known], why: str, problems: list[str]
+    ) -> AsyncIterator[str]:
         PLANNED.append((calls, why))
+        PLANNED_WITH.append(problems)
         for line in texts[min(len(PLANNED), len(texts)) - 1].splitlines():
             await asyncio.sleep(0.25)
             yield f"{line}\n"
@@ -54,14 +64,15 @@ def planner(*texts: str) -> ms.Task[..., list[str]]:
 
 def joiner(*verdicts: Verdict) -> ms.Task[..., Verdict]:
     @ms.task(key="joiner")
-    async def judge(question: str, calls: list[Known], last: bool) -> Verdict:
+    async def judge(question: str, calls: list[Known], problems: list[str], last: bool) -> Verdict:
         JUDGED.append(calls)
+        TOLD.append(problems)
         return verdicts[min(len(JUDGED), len(verdicts)) - 1]
 
     return judge
 
 
-def run(write: ms.Task[..., list[str]], judge: ms.Task[..., Verdict], **how: object) -> ms.Result[Compiled]:
+def run(write: Any, judge: Any, **how: object) -> ms.Result[Compiled]:
     @ms.workflow
     async def answer(question: str) -> Compiled:
         return await llmcompiler(question, tools=[search], planner=write, joiner=judge, **how)  # type: ignore[arg-type]
@@ -171,6 +182,65 @@ def test_the_joiner_may_drop_what_has_not_started() -> None:
     assert "<slow>" not in MADE
 
 
+def test_the_joiner_may_replace_what_has_not_started_without_another_plan() -> None:
+    verdicts = [Verdict(replace=['3. search("${2} more")']), DONE]
+    text = '1. search("gone")\n2. search("slow")\n3. search($2)\n4. search($3)'
+    result = run(planner(text), joiner(*verdicts), judge_on="failure").output
+
+    assert {call.step: call.call for call in result.calls}["3"] == 'search("${2} more")'
+    assert (len(PLANNED), MADE) == (1, ["gone", "slow", "<slow> more", "<<slow> more>"])
+
+
+def test_what_the_joiner_could_not_have_is_said_to_it_to_the_planner_and_to_the_caller() -> None:
+    verdicts = [Verdict(again="1 is bad", drop=["1"], replace=['1. find("x")', "nonsense"]), DONE]
+    result = run(planner('1. search("a")\n2. search("gone")', ""), joiner(*verdicts)).output
+
+    told = "\n".join(TOLD[-1])
+    assert all(piece in told for piece in ("replace 1", "drop 1", "nonsense"))
+    assert PLANNED_WITH[1] == TOLD[-1]
+    assert set(TOLD[-1]) <= set(result.problems)
+
+
+def test_lines_that_came_to_nothing_are_said_to_the_joiner_and_to_the_next_planner() -> None:
+    run(planner('1. search("a")\n2. find("b")\n3. search("c"', '4. search("d")'), joiner(Verdict(again="2"), DONE))
+
+    assert [len(told) for told in TOLD] == [1, 0]
+    assert "find" in TOLD[0][0]
+    assert TOLD[0] == PLANNED_WITH[1]
+
+
+def test_planner_and_joiner_may_be_plain_functions() -> None:
+    async def judge(question: str, calls: list[Known], problems: list[str], last: bool) -> Verdict:
+        return Verdict(answer=calls[-1].said)
+
+    result = run(lambda *_: '1. search("a")\n2. search($1)', judge)
+    assert result.output.answer == "<<a>>"
+    assert run(lambda *_: '1. search("a")', lambda *_: DONE).output.answer == "so"
+
+
+def test_results_that_are_long_together_give_way_to_each_other() -> None:
+    @ms.task
+    def page(number: int) -> str:
+        return str(number) * (10 if number == 1 else 5_000)
+
+    lines = "\n".join(f"{n}. page({n})" for n in range(1, 41))
+
+    @ms.workflow
+    async def answer() -> list[int]:
+        seen: list[list[Known]] = []
+
+        def judge(question: str, calls: list[Known], problems: list[str], last: bool) -> Verdict:
+            seen.append(calls)
+            return DONE
+
+        await llmcompiler("?", tools=[page], planner=lambda *_: lines, joiner=judge)
+        return [len(call.said) for call in seen[-1]]
+
+    lengths = running.run(answer()).output
+    assert lengths[0] == 10
+    assert 39_000 < sum(lengths) <= ALL_CHARS
+
+
 def test_the_last_round_has_to_answer() -> None:
     with pytest.raises(TaskError, match="no answer within max_rounds=2; the joiner's last word: not yet"):
         _ = run(planner('1. search("a")'), joiner(Verdict(again="not yet")), max_rounds=2).output
@@ -194,13 +264,15 @@ def test_models_are_asked_with_the_tools_and_the_results() -> None:
 
 def test_a_kill_before_and_after_every_commit_changes_nothing() -> None:
     @ms.task(key="by calls")
-    async def write(question: str, tools: list[str], calls: list[Known], why: str) -> AsyncIterator[str]:
+    async def write(
+        question: str, tools: list[str], calls: list[Known], why: str, problems: list[str]
+    ) -> AsyncIterator[str]:
         for line in ('4. search("${1}")',) if calls else ('1. search("a")', '2. search("gone")', '3. search("$1")'):
             await asyncio.sleep(0.25)
             yield f"{line}\n"
 
     @ms.task(key="by number", effect="pure")
-    def judge(question: str, calls: list[Known], last: bool) -> Verdict:
+    def judge(question: str, calls: list[Known], problems: list[str], last: bool) -> Verdict:
         return DONE if len(calls) > 3 else Verdict(again="more")
 
     @ms.workflow

@@ -79,6 +79,18 @@ def test_words_without_tags_are_answered_with_how_to_write_them() -> None:
     assert MADE == ["a"]
 
 
+def test_an_answer_to_a_search_that_was_not_made_yet_does_not_count() -> None:
+    made_up = "<search>a</search><information>a: nonsense</information><answer>nonsense</answer>"
+    result, model = run(made_up, "<answer>about a</answer><search>b</search>")
+
+    assert (result.output.text, result.output.rounds, MADE) == ("about a", 2, ["a"])
+    assert "nonsense" not in prompt_text(model.calls[1])
+
+
+def test_in_the_last_round_an_answer_counts_wherever_it_stands() -> None:
+    assert run("<search>a</search><answer>x</answer>", max_rounds=1)[0].output.text == "x"
+
+
 def test_the_last_round_has_to_answer() -> None:
     with pytest.raises(TaskError, match="no answer within max_rounds=2"):
         _ = run("<search>a</search>", "<search>b</search>", max_rounds=2)[0].output

@@ -197,10 +197,10 @@ def _listed(tools: list[Offer]) -> str:
 
 
 def by_model(tools: Tools, format: str = "auto", models: Sequence[str] = ()) -> Callable[..., Ref[list[str]]]:
-    """`write_plan` for recipes whose planner is asked for (goal, tools, calls so far, why another plan is needed)."""
+    """`write_plan` for recipes whose planner is asked for (goal, tools, calls so far, why once more, problems)."""
 
-    def ask(goal: str, _: Sequence[str], calls: Sequence[object], why: str) -> Ref[list[str]]:
-        problems, known = (why,) if why else (), tuple(map(str, calls))
+    def ask(goal: str, _: Sequence[str], calls: Sequence[object], why: str, wrong: Sequence[str]) -> Ref[list[str]]:
+        problems, known = ((why,) if why else ()) + tuple(wrong), tuple(map(str, calls))
         return planner(models)(goal, offers(tools), MAX_STEPS, format, problems, known)
 
     check_format(format)

@@ -12,7 +12,9 @@ from makespan.planners.live import LivePlan
 from makespan.planners.saved import shown
 
 RESULT_CHARS = 2_000
-"""Characters of one result that a model is shown."""
+"""Characters of one call, and of its result, that a model is shown."""
+ALL_CHARS = 40_000
+"""Characters of all results together that a model is shown: when there are more, the long ones give way."""
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -29,9 +31,28 @@ class Known(msgspec.Struct, frozen=True):
         return f"{self.step}. {self.call} -> {self.status}: {self.said}"
 
 
-def known(plan: LivePlan, chars: int = RESULT_CHARS) -> list[Known]:
+def known(plan: LivePlan, chars: int = RESULT_CHARS, total: int = ALL_CHARS) -> list[Known]:
     """All steps of a plan, in its order; of long results the beginning."""
-    return [Known(name, shown(planned.step), *_said(planned.outcome, chars)) for name, planned in plan.steps.items()]
+    said = {name: _said(planned.outcome) for name, planned in plan.steps.items()}
+    most = min(chars, _share([len(text) for _, text in said.values()], total))
+    return [
+        Known(name, _cut(shown(planned.step), chars), said[name][0], _cut(said[name][1], most))
+        for name, planned in plan.steps.items()
+    ]
+
+
+def _share(lengths: list[int], total: int) -> int:
+    """What each may take at most so that all together take no more than `total`: the short ones are left whole."""
+    for place, length in enumerate(lengths := sorted(lengths)):
+        left = len(lengths) - place
+        if length * left > total:
+            return total // left
+        total -= length
+    return max(lengths, default=0)
+
+
+def _cut(text: str, chars: int) -> str:
+    return text if len(text) <= chars else f"{text[: max(chars - 1, 0)]}…"
 
 
 def gaps(calls: Iterable[Known]) -> tuple[Known, ...]:
@@ -39,11 +60,10 @@ def gaps(calls: Iterable[Known]) -> tuple[Known, ...]:
     return tuple(call for call in calls if call.status != "succeeded")
 
 
-def _said(outcome: Outcome[Any] | None, chars: int) -> tuple[str, str]:
+def _said(outcome: Outcome[Any] | None) -> tuple[str, str]:
     if outcome is None or outcome.status == "cancelled":
         return "missing", "it has no result yet" if outcome is None else "it took too long"
     if outcome.failure is not None:
         return outcome.status, f"{outcome.failure.type}: {outcome.failure.message}"
     value = outcome.result
-    text = value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=repr).decode()
-    return outcome.status, text if len(text) <= chars else f"{text[: chars - 1]}…"
+    return outcome.status, value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=repr).decode()

@@ -4,7 +4,8 @@
 
 Source: "ParallelSearch: Train your LLMs to Decompose Query and Search Sub-queries in Parallel" (2025), from its
 description. Parts: a live plan; a block of queries is one edit. What differs: a query that fails is a typed gap beside
-what the others found; a query made before, in other spacing or case too, is not made again; no trained model is needed.
+what the others found; a query made before, in other spacing or case too, is not made again; an answer
+behind a search, as if the model had seen what that finds, does not count; no trained model is needed.
 Measured by `python -m bench --case plans-parallelqa` and `pytest tests/recipes/test_parallel_search.py`.
 """
 
@@ -85,10 +86,11 @@ async def parallel_search(
     names: dict[str, str] = {}
     for number in range(1, max_rounds + 1):
         said = await ask(question, transcript, number == max_rounds)
-        answer = _ANSWER.search(said)
-        if answer is not None:
+        answer, block = _ANSWER.search(said), _SEARCH.search(said)
+        if answer is not None and (block is None or answer.start() < block.start() or number == max_rounds):
             return Found(answer[1].strip(), number, tuple(known(plan, RESULT_CHARS)))
-        block = _SEARCH.search(said)
+        if block is not None:
+            said = said[: block.end()]  # what a model says it found there is made up
         queries = [] if block is None else [query.strip() for query in block[1].split("##") if query.strip()]
         wanted = list(dict.fromkeys(map(_same, queries)))
         new = [query for query in wanted if query not in names][:max_queries]
