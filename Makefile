@@ -18,14 +18,15 @@ run: .venv/.run-ready
 	$(call timed,run,$(BIN)/python -m examples.incident $(ARGS))
 
 test: .venv/.dev-ready
-	$(call timed,test,$(BIN)/python -m pytest -n auto --dist worksteal -m "not prove and not embedded" $(ARGS))
+	$(call timed,test,$(BIN)/python -m pytest -n auto --dist worksteal -m "not prove and not embedded" \
+		--ignore tests/typing $(ARGS))
 
 check: .venv/.dev-ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict $(MYPY_PATHS)
 	$(BIN)/basedpyright --warnings examples
-	$(BIN)/python -m pytest -q tests/architecture
+	$(BIN)/python -m pytest -q tests/architecture tests/typing
 
 prove: .venv/.dev-ready
 	$(call timed,model download and check,$(BIN)/makespan models pull)
