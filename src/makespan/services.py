@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from makespan.authoring.model_task import ModelCode
-from makespan.errors import ProviderError, suggestion
+from makespan.errors import EngineError, GraphError, ProviderError, suggestion
 from makespan.graph.node import Declaration
 from makespan.models.prices import Price, PriceList
 from makespan.models.registry import build_model
@@ -84,9 +84,15 @@ class RunPricing:
 
     def worst_case(self, declaration: Declaration, args: bytes, mode: str = "") -> int:
         code = self._codes(declaration.key)
-        if isinstance(code, ModelCode):
+        if not isinstance(code, ModelCode):
+            return declaration.options.budget or 0
+        try:
             return code.worst_case(args, self._services, (mode,) if mode else declaration.options.models)
-        return declaration.options.budget or 0
+        except EngineError:
+            raise
+        except Exception as error:  # a prompt's body is the user's: it fails its task, not the engine
+            what = f"{type(error).__name__}: {error}"
+            raise GraphError(f"the prompt {declaration.key} cannot be asked, its function raised {what}") from error
 
     def worst_tokens(self, declaration: Declaration, args: bytes, mode: str = "") -> int:
         """Tokens of the prompt and the answer that an attempt uses at most."""

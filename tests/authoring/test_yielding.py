@@ -590,3 +590,16 @@ def test_a_hedge_could_not_take_back_what_was_said() -> None:
 
     with pytest.raises(ms.GraphError, match="leave hedge= out"):
         hedged.signature
+
+
+def test_a_deadline_while_a_body_reads_items_pauses_the_run_and_nothing_else() -> None:
+    @ms.task
+    async def speak_late(n: int) -> AsyncIterator[int]:
+        await asyncio.sleep(5)
+        yield n
+
+    @ms.workflow
+    async def listen_late(n: int) -> list[int]:
+        return [item async for item in speak_late(n)]
+
+    assert run(listen_late(1), options={"deadline_s": 0.5}).status == "paused"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -200,6 +202,7 @@ def test_a_goal_whose_process_was_killed_is_reached_by_another_one(tools: Path) 
         (["run", "how many?"], "is no workflow; if it is a goal, say what may be used for it: --tools MODULE"),
         (["run", "nothing.json"], "there is no file nothing.json"),
         (["run", "G", "--recipe", "react"], "a goal needs tools: add --tools"),
+        (["plan", " ", "--tools", "tools.py"], "the goal is empty: say in words what is to be reached"),
         (["run", "flows.py:twice", "--model", "x"], "--model and --format belong to goals"),
         (["plan", "G", "--tools", "nowhere.py"], "there is no file"),
         (["plan", "G", "--tools", "tools.py:peple"], "did you mean 'people'?"),
@@ -212,6 +215,9 @@ def test_a_goal_whose_process_was_killed_is_reached_by_another_one(tools: Path) 
         (["run", "G", "--tools", "tools.py", "-i", "n=1"], "a goal has no inputs"),
         (["run", "G", "--tools", "tools.py", "--model", "gpt-9"], "gpt-9"),
         (["plan", "G", "--tools", "tools.py", "--model", "scripted", "-o", "plan.svg"], "write FILE.json"),
+        (["run", "nothing.json", "--tools", "tools.py", "--model", "scripted"], "there is no file nothing.json"),
+        (["run", " ", "--tools", "tools.py", "--model", "scripted"], "the goal is empty"),
+        (["run", "G", "--tools", ""], "--tools is empty"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_sentence_before_anything_runs(
@@ -239,3 +245,67 @@ def test_json_that_is_no_plan_says_how_to_make_one(tools: Path) -> None:
 
     assert "x.json is no plan" in failed(makespan("run", "x.json", "--tools", "tools.py"))
     assert "y.json has no steps" in failed(makespan("run", "y.json", "--tools", "tools.py"))
+
+
+def test_options_of_goals_are_refused_beside_a_kept_plan(tools: Path) -> None:
+    makespan("plan", "G", *scripted(tools, PLAN), "-o", "plan.json")
+
+    for option in (["--recipe", "dta"], ["--model", "scripted"], ["--format", "schema"]):
+        assert "plan.json is a plan already" in failed(makespan("run", "plan.json", *option))
+    assert "a kept plan has no inputs: change plan.json" in failed(makespan("run", "plan.json", "n=1"))
+    assert asked(tools) == []
+
+
+def test_a_kept_plan_can_be_kept_elsewhere(tools: Path) -> None:
+    makespan("plan", "G", *scripted(tools, PLAN), "-o", "plan.json")
+    (tools / "inner").mkdir()
+
+    said = makespan("plan", "plan.json", "-o", "inner/other.json")
+
+    first, second = (json.loads(Path(name).read_text()) for name in ("plan.json", "inner/other.json"))
+    assert said.code == 0, said.err
+    assert (first.pop("tools"), second.pop("tools")) == (["tools.py"], ["../tools.py"])
+    assert second == first
+
+
+def test_a_plan_that_could_not_be_kept_is_not_asked_for(tools: Path) -> None:
+    (tools / "taken.json").mkdir()
+
+    said = makespan("plan", "G", *scripted(tools, PLAN), "-o", "taken.json")
+
+    assert "taken.json cannot be written" in failed(said)
+    assert said.out == ""
+
+
+def test_tools_that_cannot_be_imported_say_only_why(tools: Path) -> None:
+    (tools / "broken.py").write_text("import no_such_thing")
+
+    said = makespan("plan", "G", "--tools", "broken.py", "--model", "scripted")
+
+    assert "No module named 'no_such_thing'" in failed(said)
+    assert "name the tools" not in said.err
+
+
+def test_whoever_has_read_enough_of_a_plan_ends_neither_the_planner_nor_its_run(tools: Path) -> None:
+    command = [sys.executable, "-m", "makespan.cli.main", "plan", "G", *scripted(tools, PLAN), "-o", "plan.json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        try:
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+
+    assert "Traceback" not in err
+    assert process.returncode == 0
+    assert len(json.loads(Path("plan.json").read_text())["steps"]) == 4
+
+
+def test_what_was_repaired_in_a_kept_plan_is_said_when_it_runs(tools: Path) -> None:
+    steps = [{"name": "a", "tool": "say", "args": {"text": "x"}, "depend": ["b"]}]
+    Path("plan.json").write_text(json.dumps({"tools": ["tools.py"], "steps": steps}))
+
+    said = makespan("run", "plan.json", "--quiet", "--json")
+
+    assert said.json["output"] == {"a": "x"}
+    assert "plan.json: 'depend' is no field of a task; it is left out" in said.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -121,6 +122,11 @@ def test_a_text_with_results_in_it_is_put_together_by_a_task() -> None:
 )
 def test_a_text_of_parts(parts: list[Any], whole: str) -> None:
     assert text.fn(parts) == whole
+
+
+def test_results_that_json_does_not_know_are_texts_all_the_same() -> None:
+    assert text.fn([b"\xff", " ", date(2020, 1, 2)]) == '"/w==" "2020-01-02"'
+    assert text.fn([{(1, 2): "x"}]) == "{(1, 2): 'x'}"
 
 
 def test_a_part_that_a_result_has_not_is_said() -> None:

@@ -13,6 +13,7 @@ from makespan.models.scripted import Scripted, prompt_text
 from makespan.planners.cycles import Window
 from makespan.ports import ModelRequest
 from makespan.recipes.constellation import Constellation, Device, constellation, pools
+from makespan.testing import running
 
 DEVICES = [Device("laptop", ("browser",)), Device("desk", ("browser", "gpu")), Device("phone", ("camera",), slots=2)]
 AT_WORK: dict[str, int] = {}
@@ -157,3 +158,23 @@ def test_it_comes_to_the_same_wherever_it_is_killed() -> None:
 
     engine = {"pools": pools(DEVICES)}
     assert ms.testing.run(reach("be done"), crash_at="each", engine=engine).output == ["a succeeded", "c succeeded"]
+
+
+@ms.task
+async def grid(size: int) -> dict[tuple[int, int], bytes]:
+    """A grid."""
+    return {(size, size): b"x"}
+
+
+@ms.workflow
+async def look_at_a_grid(goal: str) -> Constellation:
+    plan = '[{"name": "1", "tool": "grid", "args": {"size": 2}}]'
+    return await constellation(goal, tools=[grid], planner=plan, models=["m"])
+
+
+def test_an_editor_is_shown_results_that_json_does_not_know() -> None:
+    model = Scripted('{"edits": [], "why": "fine"}')
+    result = running.run(look_at_a_grid("look"), models=model)
+
+    assert [step.status for step in result.output.steps] == ["succeeded"]
+    assert "(2, 2)" in prompt_text(model.calls[0])

@@ -124,6 +124,45 @@ def test_a_kill_before_and_after_every_commit_changes_nothing() -> None:
     running.run(of(in_other_words)("g"), crash_at="each")
 
 
+# ------------------------------------------------------------ several in one run
+
+
+@ms.workflow
+async def one_goal(goal: str) -> str:
+    return await roma(goal, atomizer=is_leaf, planner=thirds, executor=do, aggregator=joined, max_depth=1)
+
+
+@ms.workflow
+async def several(goals: list[str]) -> list[str]:
+    mapped = await ms.map(one_goal, goals)
+    return [*mapped, await roma("c", atomizer=is_leaf, planner=thirds, executor=do, aggregator=joined, max_depth=1)]
+
+
+def test_a_map_of_goals_and_another_goal_beside_them_need_no_names() -> None:
+    result = running.run(several(["a", "b"]), crash_at="each")
+    assert result.output == [f"[({g}.0) ({g}.1) ({g}.2({g}.0))]" for g in "abc"]
+
+
+@ms.task(key="do it differently")
+async def do_differently(goal: str, given: list[str]) -> str:
+    return f"<{goal}>"
+
+
+def two_uses(second: str) -> ms.Workflow[[], list[str]]:
+    @ms.workflow(key=f"two uses, the second {second}")
+    async def pursue() -> list[str]:
+        parts = {"atomizer": is_leaf, "planner": thirds, "aggregator": joined, "max_depth": 1}
+        return [await roma("a", executor=do, **parts), await roma("a", executor=do_differently, name=second, **parts)]
+
+    return pursue
+
+
+def test_two_different_uses_in_one_run_need_two_names() -> None:
+    assert running.run(two_uses("second")()).output == ["[(a.0) (a.1) (a.2(a.0))]", "[<a.0> <a.1> <a.2>]"]
+    with pytest.raises(TaskError, match="two different uses in one run are called 'roma'; give one of them name="):
+        _ = running.run(two_uses("roma")()).output
+
+
 # ------------------------------------------------------------ what planners get wrong
 
 

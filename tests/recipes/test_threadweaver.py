@@ -206,3 +206,20 @@ def test_a_model_that_never_forks_is_asked_once() -> None:
 
     assert (result.text, result.content, result.forks, len(writer.model.calls)) == ("It is so.", "It is so.", 0, 1)
     assert HOW in writer.model.calls[0].messages[0].text
+
+
+@ms.task(key="stray end", effect="pure", executor="inline")
+def stray_end(question: str, written: str, serial: bool) -> str:
+    return " and c" if serial else "a </Thread> b"
+
+
+@ms.workflow(key="woven with a stray end")
+async def with_a_stray_end(question: str) -> Woven:
+    return await threadweaver(question, main=stray_end)
+
+
+def test_the_end_of_a_thread_where_there_is_none_loses_no_text() -> None:
+    woven = running.run(with_a_stray_end("why?")).output
+
+    assert woven.text == "a </Thread> b and c"
+    assert "</Thread>" in woven.problems[0]

@@ -9,6 +9,7 @@ says where to put them.
 from __future__ import annotations
 
 import asyncio
+import sys
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -67,7 +68,9 @@ class BodyLoop:
             GraphError: that never comes: after `most_steps` steps something is still ready.
         """
         ready, previous, left = self._ready, events._get_running_loop(), self._most_steps
+        hooks = sys.get_asyncgen_hooks()
         events._set_running_loop(cast(asyncio.AbstractEventLoop, self))
+        sys.set_asyncgen_hooks(None, None)  # a body's generators end with it; the process's loop is not to close them
         try:
             while ready:
                 handle = ready.popleft()
@@ -80,6 +83,7 @@ class BodyLoop:
                         f"maybe on `asyncio.sleep(0)`. Change it and resume the run"
                     )
         finally:
+            sys.set_asyncgen_hooks(*hooks)
             events._set_running_loop(previous)
 
     # ------------------------------------------------------------ what asyncio asks of a loop

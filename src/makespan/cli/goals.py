@@ -47,8 +47,9 @@ class Goal(msgspec.Struct, frozen=True):
 
     def offered(self) -> Tools:
         """Its tools, imported. Raises as `load_tools`, and GraphError for a task that cannot be described."""
+        loaded = load_tools(self.tools)
         try:
-            return Tools(f"--tools {' '.join(self.tools)}", load_tools(self.tools))
+            return Tools(f"--tools {' '.join(self.tools)}", loaded)
         except GraphError as error:
             raise UsageError(f"{error}; or name the tools, --tools tools.py:a,b") from None
 
@@ -73,8 +74,17 @@ def said_goal(
         return None
     if not (tools or is_kept):
         raise UsageError("a goal needs tools: add --tools tools.py, or --tools tools.py:search,add")
+    if not all(map(str.strip, tools)):
+        raise UsageError("--tools is empty: name a file or module, --tools tools.py")
+    if target.endswith(PLAN_FILE) and not is_kept and not any(map(str.isspace, target)):
+        raise UsageError(f"there is no file {target}; a goal is said in words")
+    if not target.strip():
+        raise UsageError("the goal is empty: say in words what is to be reached")
+    if is_kept and (recipe or models or plan_format):
+        raise UsageError(f"{target} is a plan already: leave out --recipe, --model and --format, which are for goals")
     if inputs:
-        raise UsageError(f"a goal has no inputs: say {inputs[0]!r} in its text")
+        where = f"change {target}" if is_kept else f"say {inputs[0]!r} in its text"
+        raise UsageError(f"a {'kept plan' if is_kept else 'goal'} has no inputs: {where}")
     see_the_current_folder()
     found_at = [spec_from(spec, Path()) for spec in tools]
     return Goal(target, found_at, recipe or DEFAULT_RECIPE, list(models) or ["default"], plan_format or "auto")
@@ -137,9 +147,11 @@ def _kept_plan(goal: Goal) -> Errand:
         raise UsageError(f"{goal.text} does not say whose tools its steps call: add --tools MODULE")
     tools = msgspec.structs.replace(goal, tools=specs).offered()
     try:
-        checked(plan.text(), tools)
+        paper = checked(plan.text(), tools)
     except GraphError as error:
         raise UsageError(f"{goal.text}: {error}") from None
+    for problem in paper.problems:  # what a slip of the pen may have meant otherwise
+        say(one_line(f"{goal.text}: {problem.message}: {problem.text}"))
     return Errand(run_plan(plan.text(), specs), run_plan, f"{MODULE}:run_plan", _reachable(tools), [])
 
 
@@ -199,8 +211,13 @@ class Growing:
             self._echo(self._shown[-1])
 
     def _echo(self, line: str) -> None:
-        if not self._is_silent:
+        if self._is_silent:
+            return
+        try:
             click.echo(line, file=self._out)
+        except BrokenPipeError:  # `| head` has seen enough; inside the driver's turn an error would stop the run
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            self._is_silent = True
 
 
 def line_of(found: Checked | Problem) -> str:
@@ -215,7 +232,7 @@ def line_of(found: Checked | Problem) -> str:
 def show_plan(goal: Goal, store: str | None, output: str | None, *, as_json: bool) -> int:
     """Ask only the planner, show its plan as it grows, keep it."""
     if goal.text.endswith(PLAN_FILE) and Path(goal.text).is_file():
-        return _show_kept(goal, as_json=as_json)
+        return _show_kept(goal, output, as_json=as_json)
     format_for(function_of(goal.recipe, "draft"), goal.recipe, goal.format)
     tools = goal.offered()
     if output is not None:
@@ -259,8 +276,10 @@ def _told(
     return 0
 
 
-def _show_kept(goal: Goal, *, as_json: bool) -> int:
-    """A plan that was kept, checked again."""
+def _show_kept(goal: Goal, output: str | None, *, as_json: bool) -> int:
+    """A plan that was kept, checked again, and kept elsewhere where that is wished for."""
+    if output is not None:
+        _refuse_output(output)
     plan = read_saved(Path(goal.text).read_bytes(), goal.text)
     specs = goal.tools or [spec_from(spec, Path(goal.text).parent) for spec in plan.tools]
     if not specs:
@@ -271,7 +290,9 @@ def _show_kept(goal: Goal, *, as_json: bool) -> int:
     for found in [*paper.take(plan.text()), *paper.done()]:
         if not as_json:
             click.echo(line_of(found))
-    return _told(msgspec.structs.replace(goal, text=plan.goal), paper, tools, None, None, as_json=as_json)
+    recipe, models = plan.recipe or goal.recipe, plan.models or goal.models
+    kept = Goal(plan.goal, specs, recipe, models, goal.format)
+    return _told(kept, paper, tools, None, output, as_json=as_json)
 
 
 def _described(goal: Goal, paper: PaperPlan, steps: list[dict[str, Any]], report: Report | None) -> dict[str, Any]:
@@ -309,3 +330,7 @@ def _refuse_output(path: str) -> None:
         raise UsageError(f"-o {path}: write FILE.json for the plan of a goal")
     if not Path(path).absolute().parent.is_dir():
         raise UsageError(f"the folder {str(Path(path).parent)!r} does not exist; make it, or write the plan elsewhere")
+    if Path(path).is_dir() or not os.access(path if Path(path).exists() else Path(path).absolute().parent, os.W_OK):
+        raise UsageError(
+            f"-o {path} cannot be written: it is a folder, or not yours to change; write the plan elsewhere"
+        )

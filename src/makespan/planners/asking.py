@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -32,6 +32,8 @@ FORMATS = ("auto", "numbered", "schema")
 """How a plan is asked for; `auto` by the model."""
 PLAN_TOKENS = 1_024
 """Completion tokens of one plan."""
+
+T = TypeVar("T")
 
 _NUMBERED = """You write plans: calls of tools that together reach the user's goal. One call a line, numbered from 1:
 1. tool(argument, name=argument)
@@ -183,6 +185,13 @@ write_plan: Task[..., list[str]] = PlanTask()
 def planner(models: Sequence[str] = ()) -> Task[..., list[str]]:
     """`write_plan`, asked of these models."""
     return write_plan.options(models=list(models)) if models else write_plan
+
+
+def asked_of(asked: T, models: Sequence[str]) -> T:
+    """A planner, joiner or the like with other models; a function, a task without models, or no models: as it is."""
+    if not (models and isinstance(asked, Task) and asked.takes_models):
+        return asked
+    return cast(T, asked.options(models=list(models)))
 
 
 def _is_known_small(services: Services, name: str) -> bool:

@@ -11,6 +11,7 @@ from makespan.authoring.ref import Ref
 from makespan.authoring.task import HOOKS
 from makespan.planners.goal_edits import Goal
 from makespan.planners.steps import Step
+from makespan.planners.tools import text
 
 SAID_CHARS = 2_000
 """Characters of a result, or of an error, that are kept for prompts."""
@@ -83,8 +84,8 @@ class Pursued:
 
 def in_words(plain: Any) -> str:
     """A value for a prompt, at most `SAID_CHARS` of it."""
-    text = plain if isinstance(plain, str) else msgspec.json.encode(plain).decode()
-    return text if len(text) <= SAID_CHARS else f"{text[: SAID_CHARS - 1]}…"
+    said = text.fn([plain])
+    return said if len(said) <= SAID_CHARS else f"{said[: SAID_CHARS - 1]}…"
 
 
 def plainly(value: Any) -> Any:

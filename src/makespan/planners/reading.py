@@ -68,7 +68,13 @@ class Reading:
             await self._refuse(step, f"it needs step {', '.join(missing)}, {why}")
         await self._drop_stale()
         self.give_up()
-        return Ingested(tuple(self._names.values()), tuple(self._problems), self._join)
+        return Ingested(tuple(self._names.values()), tuple(self._problems), self._meant_join())
+
+    def _meant_join(self) -> Join | None:
+        """The end of the text, with its references as the plan knows them."""
+        if self._join is None:
+            return None
+        return msgspec.structs.replace(self._join, args=tuple(meant(each, self._plan_name) for each in self._join.args))
 
     def give_up(self) -> None:
         """There will be no more; what was said stays, its problems too."""
@@ -110,23 +116,23 @@ class Reading:
             return
         earlier = self._stale.pop(step.name, None)
         name = earlier or _free(step.name, plan.steps)
-        meant = renamed(step, name, self._plan_name)
-        if earlier is not None and earlier in plan.steps and await self._is_kept(step.name, earlier, meant):
+        ours = renamed(step, name, self._plan_name)
+        if earlier is not None and earlier in plan.steps and await self._is_kept(step.name, earlier, ours):
             return
-        meant = msgspec.structs.replace(meant, name=_free(step.name, plan.steps))
-        verdict = await plan.edit([Add(meant)], author=self._author, why=step.why)
+        ours = msgspec.structs.replace(ours, name=_free(step.name, plan.steps))
+        verdict = await plan.edit([Add(ours)], author=self._author, why=step.why)
         if verdict:
-            self._names[step.name] = meant.name
+            self._names[step.name] = ours.name
             return
         self._problems.append(Problem(step.spot, _quoted(step), verdict.detail))
         if earlier is not None:
             self._stale[step.name] = earlier
 
-    async def _is_kept(self, name: str, earlier: str, meant: Step) -> bool:
+    async def _is_kept(self, name: str, earlier: str, ours: Step) -> bool:
         """Whether a step that an earlier beginning gave is this one, or could be changed to it."""
         known = self._plan.steps[earlier].step
-        if msgspec.structs.replace(known, spot=meant.spot, why=meant.why) != meant:
-            verdict = await self._plan.edit([Replace(earlier, meant)], author=self._author, why=meant.why)
+        if msgspec.structs.replace(known, spot=ours.spot, why=ours.why) != ours:
+            verdict = await self._plan.edit([Replace(earlier, ours)], author=self._author, why=ours.why)
             if not verdict:
                 return False
         self._names[name] = earlier
@@ -181,22 +187,23 @@ def _quoted(step: Step) -> str:
     return f"{step.tool}(…)" if step.args or step.kwargs else f"{step.tool}()"
 
 
+def meant(argument: Any, plan_name: Callable[[str], str | None]) -> Any:
+    """An argument with its references as the plan knows them."""
+    if isinstance(argument, Reference):
+        return msgspec.structs.replace(argument, step=plan_name(argument.step) or argument.step)
+    if isinstance(argument, Text):
+        return Text(tuple(meant(part, plan_name) for part in argument.parts))
+    if isinstance(argument, dict):
+        return {key: meant(value, plan_name) for key, value in argument.items()}
+    return [meant(value, plan_name) for value in argument] if isinstance(argument, list | tuple) else argument
+
+
 def renamed(step: Step, name: str, plan_name: Callable[[str], str | None]) -> Step:
     """A step under another name, with its references as the plan knows them."""
-
-    def meant(argument: Any) -> Any:
-        if isinstance(argument, Reference):
-            return msgspec.structs.replace(argument, step=plan_name(argument.step) or argument.step)
-        if isinstance(argument, Text):
-            return Text(tuple(meant(part) for part in argument.parts))
-        if isinstance(argument, dict):
-            return {key: meant(value) for key, value in argument.items()}
-        return [meant(value) for value in argument] if isinstance(argument, list | tuple) else argument
-
     return msgspec.structs.replace(
         step,
         name=name,
-        args=tuple(map(meant, step.args)),
-        kwargs={key: meant(value) for key, value in step.kwargs.items()},
+        args=tuple(meant(each, plan_name) for each in step.args),
+        kwargs={key: meant(value, plan_name) for key, value in step.kwargs.items()},
         after=tuple(plan_name(each) or each for each in step.after),
     )

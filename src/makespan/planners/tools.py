@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
+import msgspec
+
 from makespan.authoring.ref import Ref, part_of
 from makespan.authoring.signature import MISSING, Parameter
 from makespan.authoring.task import HOOKS, Task, task
@@ -36,7 +38,10 @@ def text(parts: list[Any]) -> str:
 def _written(value: Any) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
-    return json.dumps(value, ensure_ascii=False)
+    try:
+        return json.dumps(value, ensure_ascii=False, default=msgspec.to_builtins)
+    except (TypeError, ValueError):  # such as keys that are no texts
+        return repr(value)
 
 
 class Unfit(Exception):

@@ -22,11 +22,13 @@ import msgspec
 import makespan as ms
 from makespan.authoring.ref import Ref
 from makespan.authoring.task import Task
+from makespan.planners.asking import asked_of
 from makespan.planners.cycles import Cycle, Editor, When, Window, edit_cycle
 from makespan.planners.known import Known, gaps, known
 from makespan.planners.live import LivePlan
 from makespan.planners.patches import Answer
 from makespan.planners.schema import offers, signature
+from makespan.planners.tools import text as in_text
 
 VALUE_CHARS = 1_000
 """Characters of one result that the editor is shown."""
@@ -101,11 +103,11 @@ def revise(window: Window) -> Answer:
 
 def _line(step: Any) -> str:
     after = f", after {', '.join(step.after)}" if step.after else ""
-    return f"{step.name}. {step.tool}({msgspec.json.encode(step.args).decode()}){after}: {step.status}"
+    return f"{step.name}. {step.tool}({_text(step.args)}){after}: {step.status}"
 
 
 def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = in_text.fn([value])
     return text if len(text) <= VALUE_CHARS else f"{text[: VALUE_CHARS - 1]}…"
 
 
@@ -139,9 +141,9 @@ async def constellation(
         writing: Ref[list[str]] | str = planner
     else:
         offered = [signature(offer) for offer in offers(plan.tools)]
-        writing = _with(planner, models)(goal, offered, [str(device) for device in devices])
+        writing = asked_of(planner, models)(goal, offered, [str(device) for device in devices])
     if isinstance(editor, Task):
-        editor = _with(editor, models)
+        editor = asked_of(editor, models)
     ingesting = asyncio.ensure_future(plan.ingest(writing, format=format))
     await asyncio.sleep(0)  # it has begun to grow
     cycle = Cycle()
@@ -155,7 +157,3 @@ async def constellation(
         ingesting.cancel()
     await plan.settled()
     return Constellation(tuple(known(plan)), cycle, tuple(map(str, plan.problems)))
-
-
-def _with(task: Any, models: Sequence[str]) -> Any:
-    return task.options(models=models) if models and task.takes_models else task

@@ -24,6 +24,7 @@ from makespan.capacity import pools_of
 from makespan.errors import GraphError, suggestion
 from makespan.machine.broker import Broker
 from makespan.machine.resources import UNIT, by_pool
+from makespan.planners.asking import asked_of
 from makespan.planners.changes import Add
 from makespan.planners.formats.json_plan import JsonReader
 from makespan.planners.live import LivePlan
@@ -92,7 +93,7 @@ async def dart(
         UsageError: `robots` are no pools.
     """
     offered = Tools("the recipe dart", tools)
-    steps = await _plan(goal, robots, offered, planner.options(models=list(models)) if models else planner, rounds)
+    steps = await _plan(goal, robots, offered, asked_of(planner, models), rounds)
     plan = LivePlan(offered, repeats=True)
     verdict = await plan.edit([Add(step) for step in steps], author="planner", why=goal)
     if not verdict:

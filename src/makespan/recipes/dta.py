@@ -20,10 +20,12 @@ import msgspec
 import makespan as ms
 from makespan.authoring.task import Task
 from makespan.graph.node import Effect
+from makespan.planners.asking import asked_of
 from makespan.planners.known import Known, gaps, known
 from makespan.planners.live import LivePlan
 from makespan.planners.schema import offers, signature
-from makespan.planners.steps import Join
+from makespan.planners.steps import Join, references
+from makespan.planners.tools import fill, text
 
 MAX_ROUNDS = 6
 """Rounds of one question; the last one has to finish."""
@@ -75,7 +77,8 @@ async def dta(
     """Answer a question in rounds of parallel calls; use it in an async workflow.
 
     Args:
-        planner: a task or prompt with the parameters of `divide`, which writes numbered calls or `finish(answer)`.
+        planner: a task or prompt with the parameters of `divide`, which writes numbered calls or `finish(answer)`; an
+            answer may use results, as `finish("it is ${1}")`. In the last round no calls are made.
         wait_for: results after which the next round begins; all of the round by default.
         straggler_s: seconds after which a round no longer waits, from the end of its plan. What has not ended is
             reported as missing; it is cancelled where it may be repeated, and left alone where not.
@@ -83,15 +86,23 @@ async def dta(
         Fatal: the last round did not finish.
     """
     plan, problems = LivePlan(tools, max_steps=0), list[str]()
-    ask = planner.options(models=models) if models and planner.takes_models else planner
+    ask = asked_of(planner, models)
     offered = [signature(offer) for offer in offers(plan.tools)]
     for number in range(1, max_rounds + 1):
-        plan.max_steps = len(plan.steps) + max_width
-        text = ask(question, offered, known(plan), problems, number == max_rounds)
-        got = await plan.ingest(text, author=f"round {number}")
-        if got.join is not None and got.join.args:
-            return Answer(_answer(got.join), number, tuple(known(plan)))
+        is_last = number == max_rounds
+        plan.max_steps = len(plan.steps) + (0 if is_last else max_width)  # nobody would see what the last calls gave
+        writing = ask(question, offered, known(plan), problems, is_last)
+        got = await plan.ingest(writing, author=f"round {number}")
         problems = [str(problem) for problem in got.problems if not problem.repaired]
+        if got.join is not None and got.join.args:
+            used = [reference.step for reference in references(got.join.args[0])]
+            await _round(plan, [name for name in used if name in plan.steps], None, straggler_s)
+            wrong = [name for name in used if name not in plan.steps or not plan.steps[name].outcome]
+            if not wrong:
+                return Answer(await _answer(plan, got.join), number, tuple(known(plan)))
+            problems.append(f"the answer uses step {wrong[0]}, which has no result")
+        elif not got.steps and not problems:
+            problems = ["there was neither a call of a tool nor an answer"]
         await _round(plan, got.steps, wait_for, straggler_s)
     raise ms.Fatal(f"no answer within max_rounds={max_rounds}; what is known: {'; '.join(map(str, known(plan)))}")
 
@@ -121,6 +132,8 @@ def _open(plan: LivePlan, steps: Sequence[str]) -> list[str]:
     return [name for name in steps if name in still]
 
 
-def _answer(join: Join) -> str:
-    first = join.args[0]
-    return first if isinstance(first, str) else str(first)
+async def _answer(plan: LivePlan, join: Join) -> str:
+    """The answer as text, with the results that it refers to."""
+    said = join.args[0]
+    answer: str = await text([fill(said, plan.refs)]) if references(said) else text.fn([said])
+    return answer

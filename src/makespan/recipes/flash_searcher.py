@@ -24,13 +24,13 @@ from makespan.authoring.bodies import LiveBodies
 from makespan.authoring.place import here
 from makespan.authoring.task import Task
 from makespan.errors import GraphError, TaskError
+from makespan.planners.asking import asked_of
 from makespan.planners.goal_edits import AddGoal, Goal, GoalChange, usable
 from makespan.planners.goal_states import COMPLETED, GoalView, in_words
 from makespan.planners.goals import Goals, Judge
 from makespan.planners.live import LivePlan
 from makespan.planners.schema import offers, signature
 from makespan.planners.summary import CAP_CHARS, RECENT, Summary
-from makespan.recipes.roma import asked_of
 
 MAX_STEPS = 40
 """Rounds of one question: those of models (plan, refine, summarise, answer) and those of calls."""
@@ -159,13 +159,13 @@ async def flash_searcher(
     plan = LivePlan(tools)
     known = [signature(offer) for offer in offers(plan.tools)]
     head = "\n".join([f"Question: {question}", "Tools:", *known])
-    summariser = summariser and asked_of(summariser, models)
+    summariser = asked_of(summariser, models)
     memory = Summary(head, cap_chars=context_chars, recent=recent, summariser=summariser)
-    judge_of = asked_of(judge, models) if isinstance(judge, Task) else judge
+    judge_of = asked_of(judge, models)
     goals = Goals(plan, judge=judge_of, judge_all=judge is not is_reached)
     search = _Search(plan, goals, memory, max_steps, refine_every, refine_on_failed_path)
     await search.begin(asked_of(planner, models), question, known)
-    await search.go_on(refiner and asked_of(refiner, models))
+    await search.go_on(asked_of(refiner, models))
     text = await asked_of(answerer, models)(await search.view())
     search.model_rounds += 1
     return search.answer(text)

@@ -23,7 +23,7 @@ import msgspec
 import makespan as ms
 from makespan.authoring.ref import Ref
 from makespan.authoring.task import Task
-from makespan.planners.asking import by_model
+from makespan.planners.asking import asked_of, by_model
 from makespan.planners.changes import Drop, Replace
 from makespan.planners.formats.choose import reader_for
 from makespan.planners.known import Known, gaps, known
@@ -123,7 +123,7 @@ async def llmcompiler(
     Raises:
         Fatal: the joiner gave no answer after the last round.
     """
-    planner, joiner = _asking(planner, models), _asking(joiner, models)
+    planner, joiner = asked_of(planner, models), asked_of(joiner, models)
     plan, verdict, problems = LivePlan(tools), Verdict(), list[str]()
     refused, wishes = list[str](), list[str]()
     offered = [signature(offer) for offer in offers(plan.tools)]
@@ -143,11 +143,6 @@ async def llmcompiler(
         problems, wishes = problems + refused, wishes + refused
     last = verdict.again or verdict.add or verdict.replace or "none"
     raise ms.Fatal(f"no answer within max_rounds={max_rounds}; the joiner's last word: {last}")
-
-
-def _asking(asked: Any, models: Sequence[str]) -> Any:
-    """A planner or joiner that asks these models, if it asks any."""
-    return asked.options(models=models) if models and isinstance(asked, Task) and asked.takes_models else asked
 
 
 async def _said(value: Any) -> Any:
@@ -185,8 +180,7 @@ async def pursue(
 ) -> Compiled:
     """For the command line: small models are asked for the plan under a schema."""
     planner = by_model(Tools("llmcompiler", tools), format, models)
-    joiner = judge.options(models=models) if models else judge
-    return await llmcompiler(goal, tools=tools, planner=planner, joiner=joiner, format="auto")
+    return await llmcompiler(goal, tools=tools, planner=planner, models=models, format="auto")
 
 
 def draft(goal: str, *, tools: Tools, models: Sequence[str] = (), format: str = "auto") -> Ref[list[str]]:

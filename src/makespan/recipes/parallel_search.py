@@ -20,6 +20,7 @@ import msgspec
 import makespan as ms
 from makespan.authoring.task import Task
 from makespan.errors import GraphError
+from makespan.planners.asking import asked_of
 from makespan.planners.changes import Add
 from makespan.planners.known import Known, gaps, known
 from makespan.planners.live import LivePlan
@@ -81,7 +82,7 @@ async def parallel_search(
         Fatal: no answer in the last round.
         GraphError: `search` needs more than one argument.
     """
-    ask = reader.options(models=models) if models and reader.takes_models else reader
+    ask = asked_of(reader, models)
     plan, transcript, said = LivePlan([search]), "", ""
     names: dict[str, str] = {}
     for number in range(1, max_rounds + 1):

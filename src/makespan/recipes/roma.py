@@ -13,20 +13,19 @@ Measured by `pytest tests/recipes/test_roma.py`, and by `python -m bench --case 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import msgspec
 
 import makespan as ms
+from makespan.authoring.place import here
 from makespan.authoring.task import Task
 from makespan.errors import GraphError
 from makespan.graph.types import assignable, explain
+from makespan.planners.asking import asked_of
 from makespan.planners.changes import Add
 from makespan.planners.live import LivePlan
 from makespan.planners.steps import Reference, Step, depends_on
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 MAX_DEPTH = 5
 """Levels of goals inside goals; at the last one a goal is done at once, whatever the atomizer says."""
@@ -106,7 +105,7 @@ async def roma(
 
     Args:
         atomizer, planner, executor, aggregator, replanner: tasks or prompts with the parameters of those above.
-        name: tells two different uses in one workflow apart.
+        name: tells two different uses in one run apart; the same use, as in a map, needs no other name.
     Returns: what the executor or the aggregator gives.
     Raises:
         GraphError: the aggregator's result cannot stand where the executor's does.
@@ -116,6 +115,10 @@ async def roma(
         raise GraphError(f"roma: the aggregator's result: {explain(aggregator.returns, executor.returns)}")
     atomizer, planner, replanner = asked_of(atomizer, models), asked_of(planner, models), asked_of(replanner, models)
     executor, aggregator = asked_of(executor, models), asked_of(aggregator, models)
+    parts = (atomizer, planner, executor, aggregator, replanner, max_depth, max_width, replans)
+    known = _solver_of(name, parts)
+    if known is not None:
+        return await known(goal, [], 0)
 
     async def solve(goal: str, given: list[Any], depth: int) -> Any:
         if depth >= max_depth or await atomizer(goal, given):
@@ -144,7 +147,8 @@ async def roma(
         return await aggregator(goal, [plan.steps[name].ref for name in latest.values()])
 
     solve.__annotations__["return"] = executor.returns
-    tool = f"{name}_solve"
+    solve.__dict__[_PARTS] = parts
+    tool = _tool(name)
     solver = ms.workflow(key=tool)(solve)
     return await solver(goal, [], 0)
 
@@ -155,9 +159,34 @@ async def pursue(goal: str, *, tools: Sequence[Task[..., Any]], models: Sequence
     return await roma(goal, executor=worker, models=models)
 
 
-def asked_of(task: Task[P, T], models: Sequence[str]) -> Task[P, T]:
-    """A prompt with other models; any other task, or without models, as it is."""
-    return task.options(models=models) if models and task.takes_models else task
+_PARTS = "roma_parts"
+"""Where a function that solves goals keeps what it is made of."""
+
+
+def _tool(name: str) -> str:
+    return f"{name}_solve"
+
+
+def _solver_of(name: str, parts: tuple[Any, ...]) -> Task[..., Any] | None:
+    """What solves goals in this run under this name: the runs of a map, or two goals of one body, share it.
+
+    Raises:
+        GraphError: it is made of other parts.
+    """
+    known = here("roma").builder.registry.get(_tool(name))
+    if known is None:
+        return None
+    made_of = vars(known.fn).get(_PARTS, ())
+    if len(made_of) != len(parts) or not all(map(_is_same, made_of, parts)):
+        raise GraphError(f"roma: two different uses in one run are called {name!r}; give one of them name=...")
+    return known
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two parts do the same: a task with other options is a copy of it."""
+    if isinstance(one, Task) and isinstance(other, Task):
+        return one.fn is other.fn and one.key == other.key and one._options == other._options
+    return bool(one == other)
 
 
 async def _parts(planner: Task[..., list[Subtask]], goal: str, given: list[Any], max_width: int) -> list[Subtask]:

@@ -23,6 +23,7 @@ import msgspec
 
 import makespan as ms
 from makespan.authoring.task import Task
+from makespan.planners.asking import asked_of
 from makespan.planners.formats.threads import Fork, ThreadReader, parse
 from makespan.planners.steps import Problem
 
@@ -36,6 +37,7 @@ MAX_TOKENS = 4096
 OUTLINES_END, THREAD_END = "</Outlines>", "</Thread>"
 _OUTLINES = re.compile(r"<outlines>", re.IGNORECASE)
 _END = re.compile(f"{OUTLINES_END}|{THREAD_END}", re.IGNORECASE)
+_OUTLINES_END = re.compile(OUTLINES_END, re.IGNORECASE)
 _PARALLEL = re.compile(r"<parallel>", re.IGNORECASE)
 
 HOW = (
@@ -64,7 +66,7 @@ class Woven(msgspec.Struct, frozen=True):
 @ms.prompt(max_tokens=MAX_TOKENS)
 def write(question: str, written: str, serial: bool) -> str:
     """The answer, from where it stands: up to the end of the next outlines, or (`serial`) all of it."""
-    ms.chat(*_conversation(question, written), system=HOW, stop=() if serial else (OUTLINES_END, THREAD_END))
+    ms.chat(*_conversation(question, written), system=HOW, stop=() if serial else (OUTLINES_END,))
 
 
 @ms.prompt(max_tokens=MAX_TOKENS)
@@ -101,11 +103,11 @@ async def threadweaver(
 
     Args:
         main, thread: tasks or prompts with the parameters of `write` and `write_thread`. What they give ends before
-            the first `</Outlines>` or `</Thread>`, or is cut there; serial text has no such end.
+            the first `</Outlines>` (of a thread, also `</Thread>`), or is cut there; serial text has no such end.
     Raises:
         TaskError: a model failed; the threads beside it have ended by then.
     """
-    weaving = _Weaving(question, _asked(main, models), _asked(thread, models), max_depth, max_forks)
+    weaving = _Weaving(question, asked_of(main, models), asked_of(thread, models), max_depth, max_forks)
     text = await weaving.answer()
     return Woven(text, weaving.forks, tuple(weaving.problems))
 
@@ -113,10 +115,6 @@ async def threadweaver(
 async def pursue(goal: str, *, tools: Sequence[Task[..., Any]], models: Sequence[str]) -> str:
     """For the command line: the answer; no tool is called."""
     return (await threadweaver(goal, models=models)).text
-
-
-def _asked(task: Task[..., str], models: Sequence[str]) -> Task[..., str]:
-    return task.options(models=list(models)) if models and task.takes_models else task
 
 
 class _Serial(Exception):
@@ -138,7 +136,7 @@ class _Weaving:
         """The whole text."""
         written = ""
         while True:
-            more, fork, wrong = _read(await self._main(self._question, written, False))
+            more, fork, wrong = _read(await self._main(self._question, written, False), _OUTLINES_END)
             written += more
             if fork is None and wrong is None:
                 return written
@@ -155,7 +153,7 @@ class _Weaving:
         """The whole text of one thread."""
         written = ""
         while True:
-            more, fork, wrong = _read(await self._thread(self._question, context, outline, written))
+            more, fork, wrong = _read(await self._thread(self._question, context, outline, written), _END)
             written += more
             if fork is None and wrong is None:
                 return written
@@ -178,9 +176,9 @@ class _Weaving:
         return "".join(f"\n<Thread>{text}{THREAD_END}" for text in texts) + "\n</Parallel>"
 
 
-def _read(more: str) -> tuple[str, Fork | None, Problem | None]:
+def _read(more: str, ends: re.Pattern[str]) -> tuple[str, Fork | None, Problem | None]:
     """A piece of text with the tag that it was stopped at, the fork that it ends in, and what is wrong with it."""
-    end = _END.search(more)  # some services say the text that they stopped at, and some go on
+    end = ends.search(more)  # some services say the text that they stopped at, and some go on
     more = more if end is None else more[: end.start()]
     tags = _OUTLINES.findall(more)
     is_open = bool(tags) if end is None else end.group().lower() == OUTLINES_END.lower()
