@@ -37,6 +37,7 @@ def test_the_same_is_found_however_a_text_is_cut(make: Callable[[], PlanReader],
 @example(text='[{{"tool": "f", "args": {}}# w123z ')
 @example(text=" w123z =join()")
 @example(text="Thought:  w123z ")
+@example(text="``` w123z ")
 @example(text="def f():\n w123z \n w124z ")
 @given(text=wordy)
 def test_every_word_is_in_something_found(make: Callable[[], PlanReader], text: str) -> None:

@@ -37,7 +37,7 @@ _TOOL_KEY = re.compile(r"""["'“”{,\s](?:tool|tool_name|function)["'“”]?\
 _BRACKET = re.compile(r"[\[{]")
 _GAP = r"(?:\s|(?://|\#)[^\n]{0,400}\n|/\*.{0,400}?\*/)*"
 _LIST_START = re.compile(r"\[" + _GAP + r"(?:\[" + _GAP + r"){0,2}(.?)", re.DOTALL)
-_FENCE = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*\w*[ \t]*\r?$", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)(?:\w*|[ \t]+json\w*)[ \t]*\r?$", re.MULTILINE)
 _DECIDES = frozenset("{}[]")
 
 

@@ -27,7 +27,7 @@ from makespan.planners.steps import Argument, Found, Join, Problem, Spot, Step
 MAX_NESTED = 60
 """Brackets inside brackets in one statement."""
 
-_FENCE = re.compile(r"[ \t]*(?:```|~~~)[ \t]*\w*[ \t]*\r?\Z")
+_FENCE = re.compile(r"[ \t]*(?:```|~~~)(?:\w*|[ \t]+py\w*)[ \t]*\r?\Z")
 _CONTINUES = re.compile(r"[)\]}]|(?:else|elif|except|finally)\b")
 _NEW_STATEMENT = re.compile(
     r"(?:[A-Za-z_]\w*(?:, ?[A-Za-z_]\w*){0,20} = )|(?:return|await|async|for|import|from|def)\b"
