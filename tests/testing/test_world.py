@@ -22,9 +22,11 @@ DAY_S = 86_400.0
 
 @pytest.fixture
 def world() -> Iterator[SimulatedWorld]:
+    gc.freeze()  # only what the test leaves is looked through afterwards
     with SimulatedWorld(seed=1) as world:
         yield world
     gc.collect()  # what would warn, warns here
+    gc.unfreeze()
 
 
 def fits(world: World) -> World:
