@@ -140,8 +140,9 @@ class Planted:
         return Produced(self.value) if call.info.task_id == self.target else produced
 
 
-async def one_case(seed: int) -> tuple[str, Why, bytes, bool, bool]:
-    """(kind of case, diagnosis, planted at, whether exactly the descendants ran again, whether the end was right)."""
+async def one_case(seed: int) -> tuple[str, Why, Why, bytes, bool, bool]:
+    """(kind of case, diagnosis, diagnosis by the journal alone, planted at, whether exactly the descendants ran again,
+    whether the end was right)."""
     chance, drawn, planted = random.Random(seed + 1_000_000), Drawn(seed), Planted()
     async with ms.Engine(store="memory", interceptors=[planted]) as engine:
         clean = await engine.start(drawn.workflow(), id="clean")
@@ -161,6 +162,7 @@ async def one_case(seed: int) -> tuple[str, Why, bytes, bool, bool]:
         fold = lambda: engine.stored.folded("bad")[1]  # noqa: E731
         status = fold().status
         found = await asyncio.to_thread(diagnose, fold, drawn.workflow)
+        blind = await asyncio.to_thread(diagnose, fold, None)
         unharmed = await asyncio.to_thread(diagnose, lambda: engine.stored.folded("clean")[1], drawn.workflow)
         assert unharmed.onset is None
         assert not unharmed.candidates
@@ -171,7 +173,14 @@ async def one_case(seed: int) -> tuple[str, Why, bytes, bool, bool]:
         expected = {ids[number] for number in drawn.after(place)}
         is_exact = sorted(planted.ran) == sorted(expected)
         is_right = bool(mended) and mended.output == clean.output
-    return f"{'fits its type' if fits else 'another type'}, run {status}", found, task.spec.id, is_exact, is_right
+    return (
+        f"{'fits its type' if fits else 'another type'}, run {status}",
+        found,
+        blind,
+        task.spec.id,
+        is_exact,
+        is_right,
+    )
 
 
 @pytest.mark.prove
@@ -180,17 +189,19 @@ def test_a_wrong_value_planted_in_a_run_is_named_and_a_fork_there_mends_it() -> 
     named: Counter[str] = Counter()
     cases: Counter[str] = Counter()
     said: Counter[str] = Counter()
+    by_journal: Counter[str] = Counter()
     exact = right = 0
     for seed in range(count):
-        kind, found, target, is_exact, is_right = asyncio.run(one_case(seed))
+        kind, found, blind, target, is_exact, is_right = asyncio.run(one_case(seed))
         cases[kind] += 1
+        by_journal[kind] += blind.onset is not None and blind.onset.task == target.hex()
         exact, right = exact + is_exact, right + is_right
         if found.onset is not None and found.onset.task == target.hex():
             named[kind] += 1
             said[f"{kind} by {found.onset.kind}"] += 1
         assert found.onset is None or found.fix_command.startswith("makespan fork bad --at ")
     for kind in sorted(cases):
-        print(f"{kind:32} {named[kind]:4} of {cases[kind]:4} named")
+        print(f"{kind:32} {named[kind]:4} of {cases[kind]:4} named; {by_journal[kind]:4} by the journal alone")
     for kind, times in sorted(said.items()):
         print(f"  {kind:46} {times:4}")
     print(f"forks that did exactly the descendants again: {exact} of {count}; that ended right: {right} of {count}")

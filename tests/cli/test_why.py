@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,24 @@ def flow(n: int) -> int:
 """
 
 
+MAPS = """
+
+@ms.task(effect="pure")
+def numbers(n: int) -> list[int]:
+    return [n, n] if os.path.exists("right.txt") else [n, n, 200]
+
+
+@ms.task(effect="pure")
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+@ms.workflow
+def mapped(n: int) -> int:
+    return small(total(ms.map(guess, numbers(n))))
+"""
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -57,6 +76,30 @@ def test_why_names_where_it_began_and_the_command_it_says_mends_the_run(folder: 
     assert "failed: ValueError: 600 is not small" in said.out
     assert "guessing" not in said.out
     assert (mended.code, mended.out.strip()) == (0, "6")
+
+
+def test_where_a_map_made_its_items_from_what_is_wrong_the_command_starts_it_anew(folder: Path) -> None:
+    (folder / "flow.py").write_text(FLOW.replace("* 200", "* 2") + MAPS)
+    makespan("run", "flow.py:mapped", "-i", "n=3", "--id", "r", "-q")
+    (folder / "right.txt").touch()
+
+    found = json.loads(makespan("why", "r", "--json").out)
+    mended = makespan(*shlex.split(found["fix_command"])[1:], "-q")
+
+    assert found["onset"]["name"] == "numbers"
+    assert found["fix_command"].startswith("makespan run ")
+    assert found["fix_says"].startswith("does all of it anew: map guess has made its items")
+    assert (mended.code, mended.out.strip()) == (0, "12")
+
+
+def test_of_a_task_that_fails_by_itself_why_names_the_arguments_that_can_be_set(folder: Path) -> None:
+    makespan("run", "flow.py:flow", "-i", "n=3", "--id", "r", "-q")
+
+    found = json.loads(makespan("why", "r", "--no-run", "--json").out)
+    mended = makespan(*shlex.split(found["fix_command"])[1:], "--set", "n=5", "-q")
+
+    assert found["fix_says"] == "does it again: correct its code first, or give it other arguments with --set n=…"
+    assert (mended.code, mended.out.strip()) == (0, "5")
 
 
 def test_why_without_doing_anything_again_goes_by_the_journal(folder: Path) -> None:

@@ -11,12 +11,15 @@ tasks with their recorded arguments, so that "incorrect" is found by doing them 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from makespan.graph.node import Kind
+from makespan.machine import forking
 from makespan.machine.records import Status, TaskState
+from makespan.machine.resolve import arguments
 from makespan.machine.state import State
 from makespan.traces.flow import Flow, flow_of, sinks
 from makespan.traces.importers.foreign import IMPORTED
@@ -28,6 +31,8 @@ CONTRACT, REEXECUTION, BLAME, ERROR = "contract", "reexecution", "blame", "error
 SAME, FLAKY, UNCHECKED = "same", "flaky", "unchecked"
 WRONG = (CONTRACT, REEXECUTION)
 MOST_CANDIDATES = 20
+MOST_TYPED = 2_000
+"""Characters of a run's inputs in a command; where they are longer it stands for them with `…`."""
 PLAIN: Mapping[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (float, int),
@@ -102,6 +107,7 @@ def why(state: State, findings: Mapping[int, Finding], *, store: str = "") -> Wh
     accused = [number for number in flow.order if found.get(number, _NONE).kind in WRONG]
     onset = _first(state, flow, failed, accused, found)
     number = None if onset is None else state.index[bytes.fromhex(onset.task)]
+    fix_command, fix_says = ("", "") if onset is None or number is None else _fix(state, number, onset.kind, store)
     others = [_onset(state, n, found[n].kind, found[n].says) for n in accused if n != number]
     others += [_error(state, n) for n in failed if n != number and n not in accused]
     wrong = dict.fromkeys((*accused, *failed), -1) | ({} if number is None else {number: -1})
@@ -115,19 +121,51 @@ def why(state: State, findings: Mapping[int, Finding], *, store: str = "") -> Wh
         [_link(state, n, f.says) for n, f in sorted(found.items()) if f.kind == FLAKY],
         [_link(state, n, f.says) for n, f in sorted(found.items()) if f.kind == UNCHECKED],
         sum(f.kind != UNCHECKED for f in found.values()),
-        "" if number is None else _fix_command(state, number, store),
-        "" if onset is None else _NOT_HERE if _is_imported(state) else _FIXES[onset.kind],
+        fix_command,
+        fix_says,
     )
 
 
 _NONE = Finding(UNCHECKED)
 _NOT_HERE = "another tool did this run, so nothing of it can be done again here"
-_FIXES = {
-    CONTRACT: "does that task and all that was made from it again; nothing else",
-    REEXECUTION: "does that task and all that was made from it again; nothing else",
-    BLAME: "does it again: correct its code first, or give it other arguments with --set NAME=VALUE",
-    ERROR: "does it again: correct its code first, or give it other arguments with --set NAME=VALUE",
-}
+_AGAIN = "does that task and all that was made from it again; nothing else"
+_OTHERWISE = "does it again: correct its code first, or give it other arguments"
+_ANEW = "does all of it anew: {why}"
+
+
+def _fix(state: State, number: int, kind: str, store: str) -> tuple[str, str]:
+    """The command that mends a run whose onset this is, and what it does: a fork, where one can be made there."""
+    if _is_imported(state):
+        return "", _NOT_HERE
+    place = f" --store {shlex.quote(store)}" if store else ""
+    hindrance = forking.problem(state, forking.to_do_again(state, number))
+    if hindrance is None:
+        command = f"makespan fork {state.run_id} --at {_id(state, number)[:12]}{place}"
+        return command, _AGAIN if kind in WRONG else f"{_OTHERWISE}{_settable(state, number)}"
+    why_not, started = hindrance.partition(":")[0], state.started
+    if started is None or not started.target:
+        return "", f"start it anew in its program: {why_not}"
+    return f"makespan run {shlex.quote(started.target)}{_typed(state)}{place}", _ANEW.format(why=why_not)
+
+
+def _settable(state: State, number: int) -> str:
+    try:
+        given = untyped(arguments(state, state.tasks[number]))
+    except (LookupError, ValueError, msgspec.MsgspecError):
+        return ""
+    names = [name for name in given if isinstance(name, str)] if isinstance(given, dict) else []
+    return f" with {' '.join(f'--set {name}=…' for name in names)}" if names else ""
+
+
+def _typed(state: State) -> str:
+    """The inputs of a run as its command takes them."""
+    assert state.started is not None
+    try:
+        said = untyped(state.bytes_of(state.started.inputs))
+        text = msgspec.json.encode(said).decode() if said else ""
+    except (LookupError, TypeError, ValueError, msgspec.MsgspecError):
+        text = "…"
+    return f" -i {shlex.quote(text if len(text) <= MOST_TYPED else '…')}" if text else ""
 
 
 def failures(state: State) -> list[int]:
@@ -204,12 +242,17 @@ def broken_plainly(state: State, task: TaskState) -> str | None:
 
 def labels(state: State, flow: Flow, wrong: Mapping[int, int]) -> list[Label]:
     """For each call that ran: -1 if it is wrong or made from what is, else 0 if it only looked and nothing was made
-    from it, else +1; in the order of data."""
+    from it, else +1; in the order of data. A task that failed gave no value: who goes on after it was told."""
     ended = (Status.SUCCEEDED, Status.FAILED)
     calls = [n for n in flow.order if state.tasks[n].kind == Kind.CALL and state.tasks[n].status in ended]
     given = {n: wrong.get(n, 1 if flow.readers[n] or is_change(state.tasks[n]) else 0) for n in calls}
     given |= {n: value for n, value in wrong.items() if n not in given}
-    marks = propagated(given, {n: flow.sources[n] for n in flow.order}, flow.order)
+    told = [n for n in flow.order if state.tasks[n].status == Status.FAILED]
+    repairs: dict[int, list[int]] = {}
+    for number in told:
+        for reader in flow.readers[number]:
+            repairs.setdefault(reader, []).append(number)
+    marks = propagated(given, {n: flow.sources[n] for n in flow.order}, flow.order, repairs)
     return [Label(_id(state, n), marks[n], is_change(state.tasks[n])) for n in calls]
 
 
@@ -228,13 +271,6 @@ def _link(state: State, number: int, says: str) -> Link:
 
 def _id(state: State, number: int) -> str:
     return state.tasks[number].spec.id.hex()
-
-
-def _fix_command(state: State, number: int, store: str) -> str:
-    if _is_imported(state):
-        return ""
-    place = f" --store {store}" if store else ""
-    return f"makespan fork {state.run_id} --at {_id(state, number)[:12]}{place}"
 
 
 def _is_imported(state: State) -> bool:

@@ -97,3 +97,52 @@ OPENINFERENCE = otlp(
     span("4", "1", "read_price", 400, 700, {"openinference.span.kind": "TOOL", "output.value": "7"}),
     span("5", "1", "reserve_item", 700, 1000, {"gen_ai.operation.name": "execute_tool"}, "no stock"),
 )
+
+
+def subagent(id: str, *messages: str, inner: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    steps = [{"step_id": i, "source": "agent", "message": said} for i, said in enumerate(messages, 1)]
+    return {
+        "schema_version": "ATIF-v1.7",
+        "trajectory_id": id,
+        "agent": {"name": f"sub-{id}"},
+        "steps": steps,
+        "subagent_trajectories": inner or [],
+    }
+
+
+SUBAGENTS: dict[str, Any] = {
+    "schema_version": "ATIF-v1.7",
+    "agent": {"name": "boss"},
+    "steps": [
+        {"step_id": 1, "source": "user", "message": "go"},
+        {
+            "step_id": 2,
+            "source": "agent",
+            "message": "",
+            "tool_calls": [{"tool_call_id": "t", "function_name": "Task", "arguments": {"prompt": "look"}}],
+            "observation": {
+                "results": [
+                    {"source_call_id": "t", "content": "seen", "subagent_trajectory_ref": [{"trajectory_id": "x"}]}
+                ]
+            },
+        },
+        {"step_id": 3, "source": "agent", "message": "by itself", "llm_call_count": 0},
+    ],
+    "subagent_trajectories": [subagent("x", "a", "b", inner=[subagent("z", "deep")]), subagent("y", "nobody's")],
+}
+
+ITEMS: dict[str, Any] = {
+    "model": "m",
+    "input": [
+        {"type": "message", "role": "user", "content": "hi"},
+        {"type": "reasoning", "summary": []},
+        {"type": "function_call", "call_id": "c", "name": "look_up", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": "found"},
+    ],
+    "output": [
+        {"type": "web_search_call", "id": "ws", "status": "completed", "action": {"query": "oslo"}},
+        {"type": "mcp_call", "id": "m", "name": "delete_page", "arguments": "{}", "error": "not allowed"},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "ok"}]},
+    ],
+    "usage": {"input_tokens": 7, "output_tokens": 2, "input_tokens_details": {"cached_tokens": 3}},
+}

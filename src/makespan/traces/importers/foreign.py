@@ -74,6 +74,9 @@ class ForeignTrace(msgspec.Struct, kw_only=True):
     """Steps that the file has, however the form calls them."""
     output: Any = None
     error: str | None = None
+    cost: int = 0
+    usage: Usage | None = None
+    """What the file says of the whole and of none of its steps."""
 
     @property
     def taken(self) -> int:
@@ -206,7 +209,8 @@ class _Writer:
     def _end_run(self, at: int) -> None:
         said = self.trace.error
         if said is None:
-            self.facts += [TaskSucceeded(0, at, _encoded(self.trace.output)), RunEnded(at, "succeeded")]
+            ended = TaskSucceeded(0, at, _encoded(self.trace.output), self.trace.cost, self.trace.usage)
+            self.facts += [ended, RunEnded(at, "succeeded")]
             return
         error = ErrorRecord("ForeignError", said)
         failed = [self.numbers[p] for p, step in enumerate(self.trace.steps) if step.error is not None]
@@ -235,6 +239,8 @@ def _times(steps: Sequence[ForeignStep], wall_ns: int) -> tuple[int, list[tuple[
             start = min(start, end)
         at = end if not said else at
         found.append((max(start, 0), max(end, start, 0)))
+        while (place := steps[place].parent) >= 0 and steps[place].end_ns is None:
+            found[place] = found[place][0], max(found[place][1], found[-1][1])  # it ends after what is in it
     return origin, found
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from makespan.traces.importers.fields import count, fields, money, nanoseconds, objects, text_of
 from makespan.traces.importers.foreign import (
     AGENT,
     MODEL,
@@ -25,7 +26,7 @@ from makespan.traces.importers.foreign import (
     ForeignTrace,
     NotReadable,
 )
-from makespan.values import Usage, nano_usd
+from makespan.values import Usage
 
 ERROR_CODES = (2, "STATUS_CODE_ERROR")
 MODEL_OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "embeddings", "plan"})
@@ -44,7 +45,6 @@ class _Span(msgspec.Struct):
     end_ns: int
     attributes: dict[str, Any]
     error: str | None
-    trace: str
 
 
 def is_otlp(data: Any) -> bool:
@@ -72,7 +72,8 @@ def read_otlp(data: Any) -> ForeignTrace:
     parents = [places.get(span.parent, -1) for span in spans]
     parents = [-1 if parent >= place else parent for place, parent in enumerate(parents)]
     holders = set(parents)
-    steps = [_step(span, place, parents[place], place in holders) for place, span in enumerate(spans)]
+    asks = _asking(spans, parents)
+    steps = [_step(span, i, parents[i], i in holders, i in asks) for i, span in enumerate(spans)]
     _follow(steps)
     roots = [place for place, parent in enumerate(parents) if parent < 0]
     service = next((name for one in exports for name in _services(one)), "")
@@ -93,27 +94,25 @@ _SESSIONS = ("session.id", "gen_ai.conversation.id")
 
 def _spans(exports: list[dict[str, Any]]) -> Iterator[_Span]:
     for one in exports:
-        for resource in _either(one, "resourceSpans"):
-            for scope in _either(resource, "scopeSpans") or []:
-                for said in scope.get("spans") or []:
+        for resource in objects(_either(one, "resourceSpans"), "resourceSpans"):
+            for scope in objects(_either(resource, "scopeSpans"), "scopeSpans"):
+                for said in objects(scope.get("spans"), "spans"):
                     yield _span(said)
 
 
-def _span(said: Any) -> _Span:
-    if not isinstance(said, dict):
-        raise NotReadable(f"a span is {type(said).__name__}, not an object")
-    name = str(said.get("name") or "span")
-    try:
-        start, end = int(_either(said, "startTimeUnixNano")), int(_either(said, "endTimeUnixNano"))
-    except (TypeError, ValueError):
-        raise NotReadable(f"the span {name!r} has no startTimeUnixNano and endTimeUnixNano") from None
-    status = said["status"] if isinstance(said.get("status"), dict) else {}
+def _span(said: dict[str, Any]) -> _Span:
+    name = text_of(said.get("name")) or "span"
+    start, end = (nanoseconds(_either(said, key), f"{key} of the span {name[:60]!r}") for key in _TIMES)
+    status = fields(said.get("status"), f"status of the span {name[:60]!r}")
     attributes = _attributes(said.get("attributes"))
     error = None
     if status.get("code") in ERROR_CODES:
         error = str(status.get("message") or attributes.get("error.type") or "error")
-    ids = [str(_either(said, key) or "") for key in ("spanId", "parentSpanId", "traceId")]
-    return _Span(ids[2] + ids[0], ids[2] + ids[1] if ids[1] else "", name, start, end, attributes, error, ids[2])
+    ids = [text_of(_either(said, key)) for key in ("spanId", "parentSpanId", "traceId")]
+    return _Span(ids[2] + ids[0], ids[2] + ids[1] if ids[1] else "", name, start, end, attributes, error)
+
+
+_TIMES = ("startTimeUnixNano", "endTimeUnixNano")
 
 
 def _either(said: dict[str, Any], name: str) -> Any:
@@ -142,7 +141,7 @@ def _value(said: Any) -> Any:
         case {"stringValue": value} | {"boolValue": value} | {"doubleValue": value} | {"bytesValue": value}:
             return value
         case {"intValue": value}:
-            return int(value)
+            return _whole(value)
         case {"arrayValue": dict() as inner}:
             return [_value(each) for each in inner.get("values") or []]
         case {"kvlistValue": dict() as inner}:
@@ -150,12 +149,21 @@ def _value(said: Any) -> Any:
     return None
 
 
-def _step(span: _Span, place: int, parent: int, holds: bool) -> ForeignStep:
+def _whole(value: Any) -> Any:
+    """JSON has whole numbers of 64 bits as text; what is no number stays what it is."""
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return value
+
+
+def _step(span: _Span, place: int, parent: int, holds: bool, asks: bool) -> ForeignStep:
+    """A span as a step. `holds`: spans are below it. `asks`: its figures are its own, and a model's."""
     said = span.attributes
     kind = AGENT if holds else _kind(said)
     return ForeignStep(
         kind=kind,
-        name=str(said.get("gen_ai.tool.name") or said.get("tool.name") or span.name),
+        name=text_of(said.get("gen_ai.tool.name") or said.get("tool.name")) or span.name,
         of=place,
         arguments=_content(said, INPUTS),
         output=_content(said, OUTPUTS),
@@ -163,14 +171,14 @@ def _step(span: _Span, place: int, parent: int, holds: bool) -> ForeignStep:
         parent=parent,
         start_ns=span.start_ns,
         end_ns=span.end_ns,
-        model=str(said.get("gen_ai.request.model") or said.get("llm.model_name") or "") if kind == MODEL else "",
-        usage=_usage(said) if kind == MODEL else None,
-        cost=_cost(said) if kind == MODEL else 0,
+        model=text_of(said.get("gen_ai.request.model") or said.get("llm.model_name")) if asks else "",
+        usage=_usage(said) if asks else None,
+        cost=_cost(said) if asks else 0,
     )
 
 
 def _kind(said: dict[str, Any]) -> str:
-    operation, kind = said.get("gen_ai.operation.name"), said.get("openinference.span.kind")
+    operation, kind = text_of(said.get("gen_ai.operation.name")), text_of(said.get("openinference.span.kind"))
     if operation == "execute_tool" or kind in TOOL_KINDS:
         return TOOL
     return MODEL if operation in MODEL_OPERATIONS or kind in MODEL_KINDS else OTHER
@@ -192,13 +200,23 @@ def _usage(said: dict[str, Any]) -> Usage:
         ("gen_ai.usage.cache_read.input_tokens", "llm.token_count.prompt_details.cache_read"),
         ("gen_ai.usage.output_tokens", "llm.token_count.completion"),
     )
-    counts = [next((said[name] for name in pair if isinstance(said.get(name), int)), 0) for pair in pairs]
-    return Usage(*counts)
+    return Usage(*(next((count(said[name], name) for name in pair if name in said), 0) for pair in pairs))
 
 
 def _cost(said: dict[str, Any]) -> int:
-    found = said.get("makespan.cost_usd", said.get("llm.cost.total"))
-    return nano_usd(found) if isinstance(found, int | float) and found >= 0 else 0
+    return money(said.get("makespan.cost_usd", said.get("llm.cost.total")), "llm.cost.total")
+
+
+def _asking(spans: list[_Span], parents: list[int]) -> set[int]:
+    """Spans of models whose figures count: not those around another one of a model, which say them twice."""
+    asks = {place for place, span in enumerate(spans) if _kind(span.attributes) == MODEL}
+    around = set[int]()
+    for place in asks:
+        parent = parents[place]
+        while parent >= 0 and parent not in around:
+            around.add(parent)
+            parent = parents[parent]
+    return asks - around
 
 
 def _follow(steps: list[ForeignStep]) -> None:

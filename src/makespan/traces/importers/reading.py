@@ -44,6 +44,8 @@ def _decoded(content: bytes) -> Any:
     content = content.removeprefix(b"\xef\xbb\xbf")
     try:
         return msgspec.json.decode(content)
+    except RecursionError:
+        raise NotReadable("it is nested too deeply to be a log") from None
     except msgspec.DecodeError as error:
         lines = [(number, line) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
         if len(lines) < 2:
@@ -54,4 +56,6 @@ def _decoded(content: bytes) -> Any:
             found.append(msgspec.json.decode(line))
         except msgspec.DecodeError as error:
             raise NotReadable(f"it is neither JSON nor JSON lines: line {number}: {error}") from None
+        except RecursionError:
+            raise NotReadable(f"line {number} is nested too deeply to be a log") from None
     return found
