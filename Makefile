@@ -13,6 +13,9 @@ CHECKED := tests/architecture tests/typing tests/docs
 # Tests with drawn examples, of which `test` tries a part.
 LAWS := tests/property/test_graph_laws.py tests/planners/formats/test_readers_agree.py tests/machine/test_broker.py
 
+NPM_IS_THERE = @command -v npm >/dev/null || { \
+	echo "the web UI and its tests need Node 20.19 or later with npm: apt-get install nodejs npm" >&2; exit 1; }
+
 # $(call timed,name,command): run the command, print how long it took, keep its exit status.
 timed = @start=$$(date +%s); status=0; $(2) || status=$$?; echo "$(1): $$(($$(date +%s) - start)) s"; exit $$status
 
@@ -33,7 +36,7 @@ check: .venv/.dev-ready
 	$(BIN)/basedpyright --warnings examples
 	$(BIN)/python -m pytest -q -n auto --dist worksteal $(CHECKED)
 
-prove: .venv/.dev-ready .venv-inspect/.ready browser
+prove: .venv/.dev-ready .venv-inspect/.ready browser frontend/node_modules/.package-lock.json
 	$(call timed,model download and check,$(BIN)/makespan models pull)
 	$(call timed,prove,$(BIN)/python -m pytest -n auto --dist worksteal -m "prove and not embedded" -rP $(ARGS))
 	$(call timed,laws,MAKESPAN_EXAMPLES=1 $(BIN)/python -m pytest -q -n auto $(LAWS))
@@ -48,6 +51,7 @@ ui: frontend/node_modules/.package-lock.json
 	python3 frontend/source_hash.py --write
 
 frontend/node_modules/.package-lock.json: frontend/package.json frontend/package-lock.json
+	$(NPM_IS_THERE)
 	cd frontend && npm ci --no-fund --no-audit
 
 # What the tests of the pages need: Node, a Chromium, and the library that drives it.
@@ -58,8 +62,7 @@ browser: frontend/e2e/node_modules/.package-lock.json
 	else echo "the tests of the pages need Chromium: apt-get install chromium, or CHROMIUM=/path/to/one" >&2; exit 1; fi
 
 frontend/e2e/node_modules/.package-lock.json: frontend/e2e/package.json frontend/e2e/package-lock.json
-	@command -v npm >/dev/null || { \
-		echo "the tests of the pages need Node 20 or later with npm: apt-get install nodejs npm" >&2; exit 1; }
+	$(NPM_IS_THERE)
 	cd frontend/e2e && npm ci --no-fund --no-audit
 
 # The pictures of docs/web.md, of runs made for them.

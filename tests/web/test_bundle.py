@@ -2,7 +2,10 @@
 
 import gzip
 import importlib.util
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
@@ -75,3 +78,25 @@ def test_every_file_that_the_page_names_is_there_under_a_hashed_name() -> None:
         assert (STATIC / name).is_file(), name
     for asset in (STATIC / "assets").iterdir():
         assert re.search(r"-[\w-]{8}\.\w+$", asset.name), f"{asset.name} has no hash in its name"
+
+
+@pytest.mark.prove
+def test_building_it_again_gives_the_bundle_to_the_byte(tmp_path: Path) -> None:
+    if shutil.which("npm") is None or not (ROOT / "frontend" / "node_modules").is_dir():
+        pytest.skip("needs Node and the packages of frontend/, which `make prove` gets")
+    for command in ("check", "test", "build"):
+        done = subprocess.run(
+            ["npm", "run", "-s", command],
+            cwd=ROOT / "frontend",
+            env={**os.environ, "MAKESPAN_UI_OUT": str(tmp_path)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"npm run {command}:\n{done.stdout}\n{done.stderr}"
+
+    def contents(bundle: Path) -> dict[str, bytes]:
+        return {each.relative_to(bundle).as_posix(): each.read_bytes() for each in bundle.rglob("*") if each.is_file()}
+
+    shipped = contents(STATIC)
+    shipped.pop("source-hash.txt")
+    assert contents(tmp_path) == shipped
